@@ -1,6 +1,6 @@
 """The peers: other servers of the kind, each installed in an environment of its own under benchmarks/.peers.
 
-All get one rule with an answer of 200 chunks, 20 ms a chunk where they can be told, and no access log.
+All get one rule with an answer of 200 chunks, 20 ms a chunk where it can be set, and no access log.
 A peer that does not install or start is reported with the reason and left out.
 """
 

@@ -103,7 +103,7 @@ class Assertions:
         costs: dict[tuple[str, str], list[Decimal]] = {}
         for each in exchanges:
             costs.setdefault((place(each), each.model), []).append(each.cost)
-        message = [f"{_money(spent)} was spent, at most {_money(limit)} was expected:"]
+        message = [f"{_money(spent)} was spent, more than the limit of {_money(limit)}:"]
         for (where, model), items in sorted(costs.items(), key=lambda row: -sum(row[1])):
             amount = _money(sum(items, Decimal(0)))
             message.append(f"    {where}  {model or '-'}  {counted(len(items), 'request')}  {amount}")

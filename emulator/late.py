@@ -11,6 +11,9 @@ class _Late:
         self._source = source
         self._flags = flags
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Late, (self._source, self._flags)
+
     def __getattr__(self, name: str) -> Any:
         pattern = re.compile(self._source, self._flags)
         for each in ("findall", "finditer", "fullmatch", "match", "search", "split", "sub"):

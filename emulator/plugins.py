@@ -80,7 +80,7 @@ def _may_bring(folder: str) -> bool:
 
 def _mentions_plugins(information: str) -> bool:
     try:
-        with open(f"{information}/entry_points.txt", "rb") as file:
+        with open(f"{information}/entry_points.txt", "rb", buffering=0) as file:
             return b"[emulator." in file.read()
     except (FileNotFoundError, NotADirectoryError):
         return False

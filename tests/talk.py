@@ -1,7 +1,7 @@
 """The few words that all tests need to talk to a provider."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -38,9 +38,41 @@ MODELS = {
 """The members of a body that every request of a provider has to have: as a rule the name of the model."""
 
 NO_REUSE = httpx.Limits(max_keepalive_connections=0)
-"""For clients of faults that close a connection later: it must not meet the next request."""
+"""For clients of one thread and of faults that close a connection later: it must not meet the next request."""
 
-single = httpx.Client(trust_env=False, verify=False, timeout=30, limits=NO_REUSE)
+
+class _Closed(httpx.SyncByteStream):
+    """A body whose end is that of the connection, too."""
+
+    def __init__(self, body: Any, transport: httpx.HTTPTransport) -> None:
+        self._body, self._transport = body, transport
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._body
+
+    def close(self) -> None:
+        self._body.close()
+        self._transport.close()
+
+
+class Alone(httpx.BaseTransport):
+    """Gives each request a connection that no thread can see but its own. A pool that keeps none (NO_REUSE) may hand a
+    connection to one thread in the moment in which another closes it: "Bad file descriptor"."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        transport = httpx.HTTPTransport(verify=False)
+        try:
+            response = transport.handle_request(request)
+        except BaseException:
+            transport.close()
+            raise
+        body = _Closed(response.stream, transport)
+        return httpx.Response(
+            response.status_code, headers=response.headers, stream=body, extensions=response.extensions
+        )
+
+
+single = httpx.Client(trust_env=False, transport=Alone(), timeout=30)
 """Sends single requests as `httpx` itself does, without loading all root certificates for each."""
 
 Serving = Callable[..., Emulator]

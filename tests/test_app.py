@@ -86,7 +86,7 @@ def test_a_namespace_may_stand_before_everything(all_of_them: Emulator, http: ht
     "path", ["/", "/v1/chat/completions", "/nobody/v1/chat/completions", "/serevixx", "/@one/nobody"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
-def test_a_path_of_no_provider_is_told_where_they_are(
+def test_a_path_of_no_provider_is_answered_with_those_there_are(
     all_of_them: Emulator, http: httpx.Client, path: str, method: str
 ) -> None:
     origin = all_of_them.origin

@@ -12,7 +12,7 @@ HELLO = {"rules": [{"reply": {"content": "Hello!"}}]}
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         ({"pace": 5}, "pace is 5; expected Pace(ttft=SECONDS, tokens_per_second=NUMBER) or None."),
         ({"seed": "a"}, "seed is 'a'; expected a whole number."),
@@ -35,8 +35,8 @@ HELLO = {"rules": [{"reply": {"content": "Hello!"}}]}
         ({"reload": "yes"}, "reload is 'yes'; expected True or False."),
     ],
 )
-def test_a_wrong_argument_is_refused_before_anything_starts(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(UsageError, match=f"^{re.escape(told)}$"):
+def test_a_wrong_argument_is_refused_before_anything_starts(options: dict[str, Any], reported: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(reported)}$"):
         Emulator(**options)
 
 
@@ -54,8 +54,8 @@ def test_a_wrong_argument_of_a_method_is_refused_too() -> None:
             (lambda: emulator.advance("1"), "seconds is '1'; expected a number."),  # type: ignore[arg-type]
             (lambda: emulator.wait_until_idle("1"), "timeout is '1'; expected a number."),  # type: ignore[arg-type]
         ]
-        for call, told in calls:
-            with pytest.raises(UsageError, match=f"^{re.escape(told)}$"):
+        for call, reported in calls:
+            with pytest.raises(UsageError, match=f"^{re.escape(reported)}$"):
                 call()
 
 

@@ -218,8 +218,8 @@ def test_each_request_is_a_line_of_the_log(style: str) -> None:
         if style == "json":
             refused, _, answered = map(json.loads, lines)
             assert refused["message"].startswith(message)
-            told = ("namespace", "provider", "method", "path", "status", "error")
-            assert [refused[key] for key in told] == [
+            reported = ("namespace", "provider", "method", "path", "status", "error")
+            assert [refused[key] for key in reported] == [
                 "default", "serevix", "GET", "/v1/models", 401, "unauthorized"
             ]  # fmt: skip
             assert (answered["namespace"], answered["model"], answered["outcome"], answered["misses"]) == (
@@ -320,10 +320,10 @@ PROBLEMS: list[dict[str, Any]] = [
 
 
 def test_check_tells_every_problem_with_its_place(bad: str) -> None:
-    told = "".join(f"bad.yaml:{p['line']}:{p['column']}: {p['message']}\n" for p in PROBLEMS)
-    assert invoke("check", bad) == (2, f"{told}1 file checked, 3 errors.\n", "")
+    reported = "".join(f"bad.yaml:{p['line']}:{p['column']}: {p['message']}\n" for p in PROBLEMS)
+    assert invoke("check", bad) == (2, f"{reported}1 file checked, 3 errors.\n", "")
     good = f"{DEFAULT_SCENARIO}: ok\n"
-    assert invoke("check", str(DEFAULT_SCENARIO), bad) == (2, f"{good}{told}2 files checked, 3 errors.\n", "")
+    assert invoke("check", str(DEFAULT_SCENARIO), bad) == (2, f"{good}{reported}2 files checked, 3 errors.\n", "")
 
 
 def test_check_tells_them_as_json(bad: str) -> None:
@@ -426,7 +426,7 @@ def test_a_message_says_what_would_do(tmp_path: Path, rule: str, message: str) -
         ("version: 1\nfaults: [{kind: resett}]", "faults[0].kind is 'resett'. Did you mean 'reset'?"),
     ],
 )
-def test_a_file_that_begins_wrong_is_told_how_to_begin(tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_that_begins_wrong_is_refused_with_the_right_beginning(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text)
     code, out, _ = invoke("check", str(path))

@@ -110,7 +110,7 @@ def test_parameters_replace_those_of_a_fault_that_is_given(world: NamespaceClien
 
 
 @pytest.mark.parametrize(
-    ("fault", "parameters", "told"),
+    ("fault", "parameters", "reported"),
     [
         ("rest", {}, "There is no fault 'rest'. Did you mean 'reset'?"),
         ("rest", {"times": 1}, "There is no fault 'rest'. Did you mean 'reset'?"),
@@ -124,13 +124,13 @@ def test_parameters_replace_those_of_a_fault_that_is_given(world: NamespaceClien
         (Error(status=429), {"tmies": 1}, "The fault 'error': tmies: there is no such parameter. Did you mean 'times'"),
     ],
 )
-def test_a_fault_that_there_is_not_is_told(
-    world: NamespaceClient, get: Get, fault: Any, parameters: Any, told: str
+def test_a_fault_that_there_is_not_is_reported(
+    world: NamespaceClient, get: Get, fault: Any, parameters: Any, reported: str
 ) -> None:
     for arm in (world.faults.add, world.faults.next):
         with pytest.raises(UsageError) as error:
             arm(fault, **parameters)
-        assert str(error.value).startswith(told)
+        assert str(error.value).startswith(reported)
     assert get(world).status_code == 200
 
 
@@ -231,7 +231,7 @@ def test_quotas_of_another_scenario_count_from_its_loading(world: NamespaceClien
 
 
 def test_a_world_that_was_loaded_keeps_its_seed_only_if_it_was_given_one(emulator: Emulator, get: Get) -> None:
-    def told(world: NamespaceClient) -> str:
+    def reported(world: NamespaceClient) -> str:
         world.load({"seed": 2, "rules": [], "unmatched": "generate"})
         return said(get(world, "Tell me something"))
 
@@ -239,7 +239,7 @@ def test_a_world_that_was_loaded_keeps_its_seed_only_if_it_was_given_one(emulato
     unseeded, seeded, two = (
         emulator.namespace(name, HELLO, seed) for name, seed in zip(names, (None, 1, 2), strict=True)
     )
-    assert told(unseeded) == told(two) != told(seeded)
+    assert reported(unseeded) == reported(two) != reported(seeded)
 
 
 # A new beginning
@@ -258,8 +258,8 @@ def test_a_reset_begins_anew(world: NamespaceClient, get: Get) -> None:
 
 
 def test_a_reset_fills_balances_and_quotas_again(emulator: Emulator, get: Get) -> None:
-    books = {**HELLO, "accounts": [{"key": "sk-demo", "balance": "0.0000001"}], "quotas": [{"requests": 2}]}
-    world = emulator.namespace(f"books-{next(_numbers)}", books)
+    accounts = {**HELLO, "accounts": [{"key": "sk-demo", "balance": "0.0000001"}], "quotas": [{"requests": 2}]}
+    world = emulator.namespace(f"accounts-{next(_numbers)}", accounts)
     for _ in range(2):
         assert [get(world).status_code for _ in range(2)] == [200, 403]
         world.reset()

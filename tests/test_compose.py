@@ -218,7 +218,7 @@ def test_json_mode_gives_an_object() -> None:
         assert 0.5 <= answer["confidence"] <= 1
 
 
-def test_a_schema_that_nothing_fits_is_told() -> None:
+def test_a_schema_that_nothing_fits_is_reported() -> None:
     impossible = {"type": "object", "required": ["a"], "properties": {"a": {"type": "string", "enum": []}}}
     with pytest.raises(WritingError, match="no JSON fits the schema of the request: "):
         written(UNSAID, request_of(response_format="json_schema", schema=impossible))
@@ -320,7 +320,7 @@ def test_arguments_given_as_data_stay_json_whatever_is_put_in() -> None:
     assert written(exact, request_of("x")).tool_calls[0].arguments == '{"a": "x"'
 
 
-def test_a_template_that_fails_is_told() -> None:
+def test_a_template_that_fails_is_reported() -> None:
     with pytest.raises(WritingError, match=r"a template failed: `groups.city` is undefined \(line 1 of the text\)"):
         written(draft_of(content="{{ groups.city }}"), request_of())
 
@@ -384,13 +384,13 @@ def test_code_is_neither_called_nor_imported_unless_it_is_allowed(
         ("missing", "failed: AttributeError: module 'answers_of_a_user' has no attribute 'missing'"),
     ],
 )
-def test_code_that_fails_is_told(module: str, function: str, complaint: str) -> None:
+def test_code_that_fails_is_reported(module: str, function: str, complaint: str) -> None:
     with pytest.raises(WritingError) as error:
         written(draft_of(**{"from": f"python:{module}:{function}"}), request_of(), ALLOWED)
     assert str(error.value) == f"python:{module}:{function} {complaint}"
 
 
-def test_a_module_that_is_not_there_is_told() -> None:
+def test_a_module_that_is_not_there_is_reported() -> None:
     with pytest.raises(WritingError, match="python:nowhere:f failed: ModuleNotFoundError: No module named 'nowhere'"):
         written(draft_of(**{"from": "python:nowhere:f"}), request_of(), ALLOWED)
 

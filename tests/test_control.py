@@ -180,7 +180,7 @@ def test_a_scenario_is_replaced_as_json_or_as_text_and_a_bad_one_changes_nothing
     assert api.said() == "From YAML"
 
 
-def test_a_fault_strikes_as_often_as_it_was_told_and_then_vanishes(api: Api) -> None:
+def test_a_fault_strikes_as_often_as_it_was_asked_to_and_then_vanishes(api: Api) -> None:
     made = api("POST", "faults", {"fault": "error:status=500", "times": 2})
     assert (made.status_code, made.json()) == (201, {"id": "live-1"})
     assert api.chat().status_code == 500
@@ -204,7 +204,7 @@ def test_a_fault_strikes_as_often_as_it_was_told_and_then_vanishes(api: Api) -> 
     assert (wrong.status_code, wrong.json()["error"]) == (422, "There is no fault 'resett'. Did you mean 'reset'?")
 
 
-def test_skipped_faults_are_told_from_those_that_acted(api: Api) -> None:
+def test_skipped_faults_are_distinguished_from_those_that_acted(api: Api) -> None:
     api("POST", "faults", {"fault": "no_done", "times": 1})
     api("POST", "faults", {"fault": "unknown_fields", "times": 1})
     api.chat()

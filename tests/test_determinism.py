@@ -37,7 +37,7 @@ SCENARIO: dict[str, Any] = {
         {
             "match": {"prompt": {"contains": "perhaps"}},
             "chance": 0.5,
-            "reply": {"content": "The dice said yes."},
+            "reply": {"content": "It was drawn."},
         },
         {
             "match": {"prompt": {"contains": "either"}},
@@ -104,8 +104,8 @@ def send(port: int, provider: str, body: Any, *, world: str = "", **headers: str
     data = json.dumps(body).encode()
     known[port].send(request(f"{prefix}/{provider}{PATHS[provider]}", data, content_type="application/json", **given))
     response = known[port].response()
-    told = sorted((name, value) for name, value in response.headers.items() if name != "date")
-    return response.status, tuple(told), response.body
+    reported = sorted((name, value) for name, value in response.headers.items() if name != "date")
+    return response.status, tuple(reported), response.body
 
 
 @pytest.fixture(autouse=True)
@@ -223,13 +223,13 @@ def test_attempts_have_the_same_words_and_ids_of_their_own(emulator: Emulator) -
         assert len({answer["created"] for answer in answers}) == 1
 
 
-def test_dice_fall_anew_at_each_attempt(emulator: Emulator) -> None:
+def test_each_attempt_draws_anew(emulator: Emulator) -> None:
     for place, expected in ((6, (0.25, 0.75)), (8, (0.25, 0.75))):
         provider, body = ASKED[place]
-        answers = [send(emulator.port, provider, body, world=f"dice-{place}") for _ in range(80)]
-        again = [send(emulator.port, provider, body, world=f"dice-{place}-again") for _ in range(80)]
+        answers = [send(emulator.port, provider, body, world=f"draw-{place}") for _ in range(80)]
+        again = [send(emulator.port, provider, body, world=f"draw-{place}-again") for _ in range(80)]
         assert answers == again
-        share = sum(b"dice said yes" in body or status == 503 for status, _, body in answers) / 80
+        share = sum(b"It was drawn" in body or status == 503 for status, _, body in answers) / 80
         assert expected[0] < share < expected[1]
     provider, body = ASKED[7]
     kinds = [
@@ -243,20 +243,20 @@ def test_dice_fall_anew_at_each_attempt(emulator: Emulator) -> None:
 
 def test_the_seed_decides(emulator: Emulator) -> None:
     provider, body = "serevix", question("serevix", "Tell me of the sky")
-    told: dict[int | None, Answer] = {}
+    reported: dict[int | None, Answer] = {}
     for seed in (None, 1, 2, 11):
         emulator.namespace(f"seed-{seed}", seed=seed)
-        told[seed] = send(emulator.port, provider, body, world=f"seed-{seed}")
-    assert told[None] == told[11]
-    assert len({content(answer) for answer in told.values()}) == 3
-    assert len({json.loads(answer[2])["id"] for answer in told.values()}) == 3
+        reported[seed] = send(emulator.port, provider, body, world=f"seed-{seed}")
+    assert reported[None] == reported[11]
+    assert len({content(answer) for answer in reported.values()}) == 3
+    assert len({json.loads(answer[2])["id"] for answer in reported.values()}) == 3
     scripted = emulator.namespace("seed-scripted", {**SCENARIO, "seed": 2})
-    assert send(emulator.port, provider, body, world=scripted.name) == told[2]
+    assert send(emulator.port, provider, body, world=scripted.name) == reported[2]
     given = emulator.namespace("seed-given", {**SCENARIO, "seed": 3}, seed=2)
-    assert send(emulator.port, provider, body, world=given.name) == told[2]
+    assert send(emulator.port, provider, body, world=given.name) == reported[2]
     with Emulator(SCENARIO, seed=2) as other:
-        assert send(other.port, provider, body) == told[2]
-        assert send(other.port, provider, body, world="any") == told[2]
+        assert send(other.port, provider, body) == reported[2]
+        assert send(other.port, provider, body, world="any") == reported[2]
 
 
 def test_after_a_reset_everything_comes_again(emulator: Emulator) -> None:

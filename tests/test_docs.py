@@ -202,7 +202,7 @@ def said_when_nothing_matches(folder: Path) -> str:
     return message
 
 
-# What is told of the code
+# What the documents say about the code
 
 
 def test_generated_tables_are_current() -> None:
@@ -212,7 +212,7 @@ def test_generated_tables_are_current() -> None:
     assert (run.returncode, run.stderr) == (0, "")
 
 
-def test_every_key_of_a_condition_is_told() -> None:
+def test_every_key_of_a_condition_is_reported() -> None:
     text = SCENARIOS.read_text()
     begins = {
         "TextCondition": "**Texts**",
@@ -226,11 +226,11 @@ def test_every_key_of_a_condition_is_told() -> None:
         assert keys(model) <= set(re.findall(r"`(\w+)`", paragraph)), name
 
 
-def test_every_name_and_every_filter_of_templates_is_told() -> None:
+def test_every_name_and_every_filter_of_templates_is_reported() -> None:
     text = SCENARIOS.read_text()
-    told = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE))
-    assert set(templates.NAMES) <= set(told)
-    assert all(told.values())
+    reported = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE))
+    assert set(templates.NAMES) <= set(reported)
+    assert all(reported.values())
     (filters,) = re.findall(r"<!-- filters -->\n(.*?)\.\n<!-- /filters -->", text, re.DOTALL)
     assert filters.replace("\n", " ") == ", ".join(f"`{name}`" for name in sorted(templates.FILTERS))
 

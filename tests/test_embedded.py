@@ -78,7 +78,7 @@ def test_what_makes_no_sense_is_refused_before_anything_starts() -> None:
         Emulator({"rules": [{"repyl": {}}]})
 
 
-def test_a_port_in_use_is_told_and_the_emulator_can_still_be_stopped() -> None:
+def test_a_port_in_use_is_reported_and_the_emulator_can_still_be_stopped() -> None:
     with Emulator() as first:
         second = Emulator(port=first.port)
         message = f"^Cannot listen on 127.0.0.1:{first.port}: Address already in use. Another program is using this "
@@ -154,10 +154,10 @@ def test_the_journal_tells_what_happened() -> None:
         ask(emulator)
         emulator.wait_until_idle()
         record = emulator.journal[0].record()
-        told = {
+        reported = {
             key: record[key] for key in ("number", "provider", "operation", "method", "path", "model", "rule", "ended")
         }
-        assert told == {
+        assert reported == {
             "number": 1,
             "provider": "serevix",
             "operation": "chat",
@@ -309,7 +309,7 @@ def test_the_journal_can_be_read_while_another_thread_stops() -> None:
         assert time.monotonic() - began < 5
 
 
-def test_waiting_for_a_server_that_stops_is_told_so() -> None:
+def test_waiting_for_a_server_that_stops_ends_with_the_reason() -> None:
     slow = {"rules": [{"reply": {"content": "word " * 100}, "pace": {"ttft": 600}}]}
     with Emulator(slow) as emulator, Connection(emulator.port) as client:
         client.send(request("/serevix" + PATHS["serevix"], STREAM, **KEYS["serevix"]))

@@ -129,8 +129,8 @@ def test_an_answer_is_counted_cut_and_streamed_by_one_vocabulary(
     assert said == "".join(encoding.pieces(TEXT).texts)[: len(said)]
     assert encoding.count(said) == cut.usage.completion <= 9
     body = question("openai", "Hi", model=model, stream=True, **none)
-    told = events(http.post(emulator.url("openai") + "/v1/chat/completions", json=body, headers=KEYS["openai"]))
-    pieces = [choice["delta"].get("content") for event in told for choice in event["choices"]]
+    reported = events(http.post(emulator.url("openai") + "/v1/chat/completions", json=body, headers=KEYS["openai"]))
+    pieces = [choice["delta"].get("content") for event in reported for choice in event["choices"]]
     assert [piece for piece in pieces if piece] == list(encoding.pieces(TEXT).texts)
 
 

@@ -262,7 +262,7 @@ def test_a_client_that_hangs_is_stopped_with_all_its_children() -> None:
         ("import sys; sys.exit('no key')", "its last words: no key"),
     ],
 )
-def test_a_client_that_cannot_sit_is_told_why(program: str, sentence: str) -> None:
+def test_a_client_that_cannot_sit_learns_why(program: str, sentence: str) -> None:
     done = exam(client=(sys.executable, "-S", "-c", program), code=2)
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr

@@ -13,7 +13,7 @@ WIDE = "this number does not fit into 64 bits"
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "told"),
+    ("text", "line", "reported"),
     [
         ('accounts:\n  - {key: k, balance: "1e999999999"}', 3, AMOUNT),
         ('accounts:\n  - {key: k, balance: "1e-999999999"}', 3, AMOUNT),
@@ -48,14 +48,16 @@ WIDE = "this number does not fit into 64 bits"
         ),
     ],
 )
-def test_a_value_out_of_all_bounds_is_refused_where_it_stands(tmp_path: Path, text: str, line: int, told: str) -> None:
+def test_a_value_out_of_all_bounds_is_refused_where_it_stands(
+    tmp_path: Path, text: str, line: int, reported: str
+) -> None:
     path = tmp_path / "extreme.yaml"
     path.write_text(f"version: 1\n{text}\n")
     with pytest.raises(ScenarioError) as caught:
         Emulator(path)
     (problem,) = caught.value.problems
     assert str(problem).startswith(f"{path}:{line}:")
-    assert told in str(problem)
+    assert reported in str(problem)
 
 
 @pytest.mark.parametrize(

@@ -149,17 +149,17 @@ def talk(
     emulator: Emulator, sent: list[list[tuple[bytes, int]]], world: str
 ) -> tuple[list[Response], list[dict[str, Any]]]:
     """All responses on one connection, undated, as far as it goes, and what the journal says of them."""
-    told: list[Response] = []
+    reported: list[Response] = []
     with Connection(emulator.port) as client, contextlib.suppress(EOFError, ConnectionError):
         for data, answers in itertools.chain.from_iterable(sent):
             client.send(data)
             for _ in range(answers):
-                told.append(client.response())  # noqa: PERF401 - what came before the end counts
-    for response in told:
+                reported.append(client.response())  # noqa: PERF401 - what came before the end counts
+    for response in reported:
         response.headers.pop("date")
     journal = emulator.namespace(world).journal
     eventually(lambda: all(exchange.playback is not None for exchange in journal))
-    return told, [exchange.record() for exchange in journal]
+    return reported, [exchange.record() for exchange in journal]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -192,7 +192,7 @@ def test_a_body_may_come_after_its_head_and_have_any_length(provider: str, strea
     assert taken[1:] == [False, True] * 5
 
 
-def test_a_head_whose_body_does_not_come_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_whose_body_does_not_come_is_answered_so(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = ask("serevix", "steady")
     monkeypatch.setattr("emulator.server.protocol.HEAD_TIMEOUT", 1.0)
     with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:

@@ -115,7 +115,7 @@ def body_of(dialect: str, provider: str, drawn: dict[str, Any]) -> dict[str, Any
     return {**MODELS[provider], **named, **said, **drawn}
 
 
-async def told(
+async def reported(
     compiled: CompiledScenario,
     endpoint: tuple[str, str, str],
     bodies: list[dict[str, Any]],
@@ -145,15 +145,15 @@ COMPILED = compile_scenario(SCENARIO)
 @given(endpoint=st.sampled_from(ENDPOINTS), bodies=conversations())
 def test_words_alone_change_nothing_else(endpoint: tuple[str, str, str], bodies: list[dict[str, Any]]) -> None:
     bodies = [*bodies, bodies[0], bodies[1], bodies[1]]
-    known = asyncio.run(told(COMPILED, endpoint, bodies, object()))
-    assert known == asyncio.run(told(COMPILED, endpoint, bodies, None))
+    known = asyncio.run(reported(COMPILED, endpoint, bodies, object()))
+    assert known == asyncio.run(reported(COMPILED, endpoint, bodies, None))
 
 
 @pytest.mark.parametrize("endpoint", [each for each in ENDPOINTS if each[2] == "responses"])
 def test_a_response_repeats_its_own_instructions(endpoint: tuple[str, str, str]) -> None:
     turns = [{"role": "user", "content": "the weather"}]
     bodies = [{"turns": turns, "lead": lead} for lead in ("Be kind.", "Be kind.", "Be brief.", "Be brief.")]
-    answers = asyncio.run(told(COMPILED, endpoint, bodies, object()))
+    answers = asyncio.run(reported(COMPILED, endpoint, bodies, object()))
     said = [json.loads(planned.body())["instructions"] for planned, _ in answers]
     assert said == ["Be kind.", "Be kind.", "Be brief.", "Be brief."]
 
@@ -174,7 +174,7 @@ def test_the_second_request_of_a_form_is_not_parsed(
     monkeypatch.setattr(kind, "parse", counted)
     turns = [[{"role": "user", "content": f"the weather on day {day}"}] for day in range(4)]
     bodies = [{"turns": each, "stream": stream} for each in turns]
-    answers = asyncio.run(told(COMPILED, endpoint, bodies, object(), with_records=False))
+    answers = asyncio.run(reported(COMPILED, endpoint, bodies, object(), with_records=False))
     assert len({planned.body() for planned, _ in answers}) == 4
     assert len(parsed) == 1
 
@@ -188,7 +188,7 @@ def test_a_dialect_that_may_weigh_words_is_always_asked() -> None:
 
 def test_an_answer_that_only_some_words_get_is_made_anew() -> None:
     bodies = [{"turns": [{"role": "user", "content": text}]} for text in ("echo one", "echo two", "turns 1", "turns 2")]
-    answers = asyncio.run(told(COMPILED, ("serevix", "/v1/chat/completions", "chat_completions"), bodies, object()))
+    answers = asyncio.run(reported(COMPILED, ("serevix", "/v1/chat/completions", "chat_completions"), bodies, object()))
     said = [json.loads(planned.body())["choices"][0]["message"]["content"] for planned, _ in answers]
     assert said == ["echo one", "echo two", "a", "b"]
 

@@ -136,14 +136,14 @@ def usage_of(native: Any) -> tuple[int, int, int]:
     return usage["prompt_tokens"], usage.get("completion_tokens", usage.get("response_tokens")), usage["total_tokens"]
 
 
-def told(chunks: Sequence[Any]) -> Heard:
+def reported(chunks: Sequence[Any]) -> Heard:
     """The answer in the events of a stream."""
     choices: dict[int, Said] = {}
     calls: dict[tuple[int, int], list[str]] = {}
     native: Any = {}
     for chunk in chunks:
         if chunk.get("usage") or chunk.get("token_info"):
-            assert not native, "usage is told twice"
+            assert not native, "usage is sent twice"
             native = chunk
         for row in chunk.get("choices", ()):
             said = choices.setdefault(row["index"], Said())
@@ -180,7 +180,7 @@ class Talk:
         if self.streams:
             options = {"stream_options": {"include_usage": True}} if "include_usage" in HONORED[self.provider] else {}
             body = question(self.provider, prompt, **{"stream": True, **options, **members})
-            return told(events(self.ask(self.emulator, self.provider, body)))
+            return reported(events(self.ask(self.emulator, self.provider, body)))
         answer = self.ask(self.emulator, self.provider, question(self.provider, prompt, **members))
         assert answer.status_code == 200, answer.text
         return whole(answer.json())
@@ -474,7 +474,7 @@ def test_not_every_token_is_the_likeliest(ask: Ask, emulator: Emulator, provider
 
 
 @pytest.mark.parametrize("provider", those_with("logprobs"))
-def test_log_probabilities_are_told_only_to_who_asks(ask: Ask, emulator: Emulator, provider: str) -> None:
+def test_log_probabilities_are_reported_only_to_who_asks(ask: Ask, emulator: Emulator, provider: str) -> None:
     talk = Talk(ask, emulator, provider)
     assert talk("ponder").only.logprobs is None
     assert talk("ponder", logprobs=False).only.logprobs is None
@@ -691,13 +691,13 @@ def test_the_highest_effort_costs_a_longer_prompt(ask: Ask, emulator: Emulator, 
 
 
 @pytest.mark.parametrize("provider", those_with("include_usage"))
-def test_usage_is_told_once_in_a_stream(ask: Ask, emulator: Emulator, provider: str) -> None:
+def test_usage_is_reported_once_in_a_stream(ask: Ask, emulator: Emulator, provider: str) -> None:
     def chunks(**members: Any) -> list[Any]:
         return events(ask(emulator, provider, question(provider, "ponder", stream=True, **members)))
 
     full = whole(ask(emulator, provider, question(provider, "ponder")).json())
     asked = chunks(stream_options={"include_usage": True})
-    assert told(asked).usage == full.usage
+    assert reported(asked).usage == full.usage
     for members in ({}, {"stream_options": None}, {"stream_options": {"include_usage": False}}):
         unasked = chunks(**members)
         if provider == "serevix":  # OpenAI's way: a chunk of its own for who asks
@@ -706,7 +706,7 @@ def test_usage_is_told_once_in_a_stream(ask: Ask, emulator: Emulator, provider: 
         else:  # DeepSeek's: always on the last chunk, and null on the others for who asks
             assert [chunk.get("usage", "none") for chunk in asked[:-1]] == [None] * (len(asked) - 1)
             assert all("usage" not in chunk for chunk in unasked[:-1])
-            assert told(unasked).usage == full.usage
+            assert reported(unasked).usage == full.usage
 
 
 @pytest.mark.parametrize("provider", those_with("thinking"))
@@ -762,7 +762,7 @@ def test_a_web_search_finds_the_same_sources_each_time(ask: Ask, emulator: Emula
 
 
 @both_ways
-def test_scripted_sources_are_told_to_who_searches(ask: Ask, emulator: Emulator, streams: bool) -> None:
+def test_scripted_sources_are_reported_to_who_searches(ask: Ask, emulator: Emulator, streams: bool) -> None:
     talk = Talk(ask, emulator, "nadles", streams)
     found = talk("scripted search", search_web=True)
     assert found.native["summaries"] == [
@@ -798,7 +798,7 @@ class Keyed:
         body = question(self.provider, messages=rows, **members)
         answer = self.ask(self.emulator, self.provider, body, headers=self.headers)
         if members.get("stream"):
-            return cache_of(told(events(answer)).native)
+            return cache_of(reported(events(answer)).native)
         return cache_of(answer.json())
 
 
@@ -1052,7 +1052,7 @@ def test_the_pieces_of_a_stream_join_to_the_whole(provider: str, replies: list[R
     chunks = [
         json.loads(frame.removeprefix(b"data: ")) for frame in planned.frames() if not frame.startswith(b"data: [")
     ]
-    heard = told(chunks)
+    heard = reported(chunks)
     assert [(said.content, said.reasoning, said.finish) for said in heard.choices] == [
         (choice.content, choice.reasoning, chat.reason(choice)) for choice in completion.choices
     ]

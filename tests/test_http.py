@@ -101,7 +101,7 @@ def test_an_upgrade_without_a_body_goes_on(server: Watched) -> None:
             assert json.loads(client.response().body) == {"status": "ok"}
 
 
-def test_a_client_that_offers_an_upgrade_may_wait_to_be_told_to_go_on(server: Watched) -> None:
+def test_a_client_that_offers_an_upgrade_may_wait_for_100_continue(server: Watched) -> None:
     asked = ask("Hi", expect="100-continue", **UPGRADES["h2c"])
     head, _, body = asked.partition(b"\r\n\r\n")
     with Connection(server.port) as client:

@@ -130,7 +130,7 @@ def test_half_of_the_requests_are_refused_until_a_minute_has_passed() -> None:
     assert after == {200: 10}
 
 
-def test_the_fourth_request_in_twenty_seconds_is_told_to_wait() -> None:
+def test_the_fourth_request_in_twenty_seconds_is_asked_to_wait() -> None:
     with started("rate_limited") as emulator:
         replies = [ask(emulator) for _ in range(4)]
     assert [reply.status_code for reply in replies] == [200, 200, 200, 429]

@@ -72,10 +72,10 @@ def valid(schema: Any, value: Any) -> bool:
     return bool(Draft202012Validator(schema, format_checker=CHECKER).is_valid(json.loads(json.dumps(value))))
 
 
-def bounds(draw: Any, low: str, high: str, limit: int, room: int = 0) -> Schema:
+def bounds(draw: Any, low: str, high: str, limit: int, spare: int = 0) -> Schema:
     """Both, one or neither of two keywords that bound a size, never in conflict."""
     least = draw(st.integers(0, limit))
-    both = {low: least, high: least + room + draw(st.integers(0, limit))}
+    both = {low: least, high: least + spare + draw(st.integers(0, limit))}
     return {keyword: both[keyword] for keyword in draw(st.sets(st.sampled_from([low, high])))}
 
 
@@ -125,7 +125,7 @@ def objects(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Schema]:
 def arrays(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Schema]:
     @st.composite
     def build(draw: Any) -> Schema:
-        schema: Schema = {"type": "array", "items": draw(children), **bounds(draw, "minItems", "maxItems", 4, room=2)}
+        schema: Schema = {"type": "array", "items": draw(children), **bounds(draw, "minItems", "maxItems", 4, spare=2)}
         if draw(st.booleans()):
             schema["prefixItems"] = draw(st.lists(children, min_size=1, max_size=2))
         if draw(st.integers(0, 3)) == 0:

@@ -165,8 +165,8 @@ def test_refusals_are_in_the_journal_too(serving: Serving, ask: Ask) -> None:
     ask(emulator, "serevix", question("serevix"), headers={})
     ask(emulator, "serevix", b"{", path="/v1/nothing")
     emulator.wait_until_idle()
-    told = [(r["status"], r["outcome"], r["error"]) for r in (e.record() for e in emulator.journal)]
-    assert told == [(401, "error", "unauthorized"), (404, "error", "not_found")]
+    reported = [(r["status"], r["outcome"], r["error"]) for r in (e.record() for e in emulator.journal)]
+    assert reported == [(401, "error", "unauthorized"), (404, "error", "not_found")]
 
 
 # What is kept of a request and of its answer
@@ -279,13 +279,13 @@ def test_reasons_are_found_only_when_they_are_read(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("emulator.engine.explanations.misses", counted)
     monkeypatch.setattr("emulator.state.recorded.MAX_QUICK_RULES", 0)  # as if there were many
-    told: list[str] = []
+    reported: list[str] = []
     rules = [{"name": "n", "match": {"prompt": {"regex": "^x"}, "header": {"x-a": "1"}}, "reply": {"content": "Hi"}}]
     with Emulator({"rules": rules}, unmatched="generate") as emulator:
         app = emulator._server.app
         assert app is not None
-        app.on_exchange = lambda made: told.append(line(made) + json.dumps(made.summary()))
+        app.on_exchange = lambda made: reported.append(line(made) + json.dumps(made.summary()))
         made = exchange_of(emulator, json.dumps(question("serevix")).encode())
-        assert (len(told), asked) == (1, [])
+        assert (len(reported), asked) == (1, [])
         assert made.misses == ["n: prompt 'Hi' does not match the regex '^x'"]
         assert asked == [1]

@@ -1,4 +1,4 @@
-"""What people read is in plain English: documents, help and descriptions avoid recurring translated phrases."""
+"""What people read is in plain English: documents, help, descriptions and code avoid recurring translated phrases."""
 
 import json
 import re
@@ -25,6 +25,22 @@ BANNED = re.compile(
     r"|\bthe rule wants\b|\bnobody can tell\b|\bspeaks no\b|\bis not known any more\b",
     re.IGNORECASE,
 )
+METAPHOR = re.compile(
+    r"(?<![a-z])(?:told|doors?|(?<!make[_ ])rooms?|dice|books|spoil\w*|unspoil\w*)(?![a-z])", re.IGNORECASE
+)
+"""Words that stand for something else in code: names, comments and docstrings use the standard terms."""
+COMMENT = re.compile(r"\n *# ?")
+"""What stands between two lines of a comment."""
+QUOTING = (
+    "emulator/generation/phrases/it.py",  # Italian
+    "emulator/generation/instances/names.py",  # members of clients' schemas
+    "tests/test_language.py",
+    "tests/clients/test_claude_sdk.py",  # what clients say
+    "tests/providers/test_anthropic.py",
+    "tests/providers/test_deepseek_recordings.py",  # a recorded conversation
+    "tests/test_control.py",  # an unknown parameter
+)
+"""Files whose texts are data in another language or of somebody else."""
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
@@ -73,6 +89,19 @@ def test_what_people_read_has_none_of_the_banned_phrases() -> None:
     texts = list(read_by_people())
     assert len(texts) > 30
     assert {name: found_in(text) for name, text in texts if found_in(text)} == {}
+
+
+def test_code_has_none_of_them_either() -> None:
+    """In no text, comment or name; `is None` is Python."""
+    files = [path for top in ("emulator", "tests", "benchmarks", "docs") for path in (ROOT / top).rglob("*.py")]
+    texts = {path.relative_to(ROOT).as_posix(): COMMENT.sub(" ", path.read_text()) for path in files}
+    found = {
+        name: [*METAPHOR.findall(text), *(each for each in found_in(text) if each.lower() != "is none")]
+        for name, text in texts.items()
+        if name not in QUOTING
+    }
+    assert len(found) > 400
+    assert {name: words for name, words in found.items() if words} == {}
 
 
 @pytest.mark.parametrize(

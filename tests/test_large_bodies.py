@@ -71,7 +71,7 @@ def test_deep_json_is_read_or_refused_in_good_time(data: bytes) -> None:
     assert time.process_time() - started < 10
 
 
-def test_what_is_wrong_far_inside_a_long_list_is_told_with_its_place() -> None:
+def test_what_is_wrong_far_inside_a_long_list_is_reported_with_its_place() -> None:
     messages: list[Any] = [{"role": "user", "content": "hi"}] * 5_000
     messages[4_321] = {"role": "nobody", "content": "hi"}
     with Emulator() as emulator:

@@ -1,5 +1,7 @@
 """Patterns that are compiled on first use do what compiled ones do."""
 
+import copy
+import pickle
 import re
 
 import pytest
@@ -18,6 +20,15 @@ def test_they_find_the_same(method: str, text: str) -> None:
     assert [each[0] for each in pattern.finditer(text)] == [each[0] for each in re.finditer(source, text, flags)]
     assert pattern.sub(r"\2", text) == re.sub(source, r"\2", text, flags=flags)
     assert (pattern.pattern, pattern.groups) == (source, 2)
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+def test_a_copy_finds_the_same(is_used: bool) -> None:
+    pattern = late("x+")
+    if is_used:
+        assert pattern.search("xx")
+    for again in (pickle.loads(pickle.dumps(pattern)), copy.deepcopy(pattern)):
+        assert repr(again.search("axx")) == repr(re.search("x+", "axx"))
 
 
 def test_nothing_is_compiled_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

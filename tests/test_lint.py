@@ -10,7 +10,7 @@ import pytest
 from hits import counted, hit
 from hypothesis import given
 from hypothesis import strategies as st
-from test_matching import book_of, request_of
+from test_matching import request_of, ruleset_of
 
 from emulator.lint import warnings
 from emulator.lint.overlap import compiled, contradiction, covers
@@ -23,7 +23,7 @@ from emulator.scenario.sources import load
 R = {"reply": {"content": "x"}}
 
 
-def told(*rules: Mapping[str, Any], **more: Any) -> list[str]:
+def reported(*rules: Mapping[str, Any], **more: Any) -> list[str]:
     return [problem.message for problem in warnings(load({"rules": list(rules), **more}))]
 
 
@@ -71,8 +71,8 @@ def on(**match: Any) -> dict[str, Any]:
         ({"operation": ["chat", "models"]}, {"operation": "chat"}),
     ],
 )
-def test_a_rule_behind_one_that_takes_all_of_it_is_told(wide: dict[str, Any], narrow: dict[str, Any]) -> None:
-    found = told({"match": wide, **R}, {"match": narrow, **R})
+def test_a_rule_behind_one_that_takes_all_of_it_is_reported(wide: dict[str, Any], narrow: dict[str, Any]) -> None:
+    found = reported({"match": wide, **R}, {"match": narrow, **R})
     assert found[-1:] == ["rules[1] never answers: rules[0] matches the same requests first"]
 
 
@@ -101,8 +101,8 @@ def test_a_rule_behind_one_that_takes_all_of_it_is_told(wide: dict[str, Any], na
         ({}, {"operation": "models", "provider": "serevix"}),
     ],
 )
-def test_a_rule_that_has_something_left_is_not_told(first: dict[str, Any], second: dict[str, Any]) -> None:
-    assert told({"match": first, **R}, {"match": second, **R}) == []
+def test_a_rule_that_has_something_left_is_not_reported(first: dict[str, Any], second: dict[str, Any]) -> None:
+    assert reported({"match": first, **R}, {"match": second, **R}) == []
 
 
 def test_a_rule_that_lets_requests_pass_takes_nothing_away() -> None:
@@ -113,21 +113,21 @@ def test_a_rule_that_lets_requests_pass_takes_nothing_away() -> None:
         {**on(state="start"), "set_state": "later"},
         {**R, "priority": -1},
     ):
-        assert told(passing, on(prompt="x")) == []
+        assert reported(passing, on(prompt="x")) == []
     always = {"replies": [{**R, "chance": 1}, R]}
-    assert told(always, R) == ["rules[1] never answers: rules[0] matches the same requests first"]
+    assert reported(always, R) == ["rules[1] never answers: rules[0] matches the same requests first"]
 
 
 def test_priority_decides_which_of_them_stands_before() -> None:
     first = {"name": "narrow", **on(prompt="x")}
     last = {"name": "wide", **R, "priority": 1}
-    assert told(first, last) == ["rule 'narrow' never answers: rule 'wide' matches the same requests first"]
+    assert reported(first, last) == ["rule 'narrow' never answers: rule 'wide' matches the same requests first"]
 
 
 def test_texts_that_are_made_the_same_are_compared_so() -> None:
     rules = (on(prompt={"contains": "HI"}), on(prompt="hi"))
-    assert told(*rules) == []
-    assert told(*rules, defaults={"normalize": ["case"]}) == [
+    assert reported(*rules) == []
+    assert reported(*rules, defaults={"normalize": ["case"]}) == [
         "rules[1] never answers: rules[0] matches the same requests first"
     ]
 
@@ -180,76 +180,78 @@ def test_many_rules_are_compared_within_a_moment() -> None:
         ({"body": {"path": "$.a", "in": []}}, "body at $.a is never in an empty list"),
     ],
 )  # fmt: skip
-def test_a_rule_that_no_request_can_match_is_told_with_the_reason(match: dict[str, Any], reason: str) -> None:
-    assert told({"match": match, **R}) == [f"rules[0]: no request can match: {reason}"]
+def test_a_rule_that_no_request_can_match_is_reported_with_the_reason(match: dict[str, Any], reason: str) -> None:
+    assert reported({"match": match, **R}) == [f"rules[0]: no request can match: {reason}"]
 
 
 def test_a_part_that_may_hold_is_enough() -> None:
-    assert told(on(any_of=[{"turn": 0}, {"turn": 1}])) == []
-    assert told(on(provider="nadles", not_={"provider": "nadles", "stream": True})) == []
-    assert told(on(prompt={"contains": "a", "not": {"contains": "cat"}})) == []
+    assert reported(on(any_of=[{"turn": 0}, {"turn": 1}])) == []
+    assert reported(on(provider="nadles", not_={"provider": "nadles", "stream": True})) == []
+    assert reported(on(prompt={"contains": "a", "not": {"contains": "cat"}})) == []
 
 
-def test_operations_that_nobody_has_are_told() -> None:
+def test_operations_that_nobody_has_are_reported() -> None:
     known = sorted({operation.name for provider in PROVIDERS.values() for operation in provider.operations})
-    assert told(on(operation="chats")) == [
+    assert reported(on(operation="chats")) == [
         f"rules[0]: no provider has operation 'chats'. Did you mean 'chat'? Operations: {', '.join(known)}"
     ]
-    assert told(on(provider="nadles", operation="models")) == [
+    assert reported(on(provider="nadles", operation="models")) == [
         "rules[0]: nadles has no operation 'models'. Operations: chat"
     ]
 
 
-def test_a_model_that_the_provider_refuses_is_told() -> None:
+def test_a_model_that_the_provider_refuses_is_reported() -> None:
     rule = on(provider="nadles", model="deepseek-r1")
     served = "deepseek-r1-distill-llama-70b-websearch"
-    assert told(rule) == [
+    assert reported(rule) == [
         "rules[0]: no request can match: nadles rejects the model 'deepseek-r1'. "
         f"Models, set under providers.nadles.models: {served}"
     ]
-    assert told(rule, providers={"nadles": {"models": ["deepseek-r1"]}}) == []
-    assert told(on(provider="nadles", model="deepseek-r1*")) == []
-    assert told(on(provider=["nadles", "serevix"], model="deepseek-r1")) == []  # serevix serves any
+    assert reported(rule, providers={"nadles": {"models": ["deepseek-r1"]}}) == []
+    assert reported(on(provider="nadles", model="deepseek-r1*")) == []
+    assert reported(on(provider=["nadles", "serevix"], model="deepseek-r1")) == []  # serevix serves any
 
 
 # Accounts, names, states
 
 
-def test_accounts_that_fit_no_rule_are_told() -> None:
+def test_accounts_that_fit_no_rule_are_reported() -> None:
     accounts = [{"key": "a", "provider": "serevix"}, {"key": "a", "provider": "serevix"}]
-    assert told(on(provider="nadles"), on(prompt="x"), accounts=accounts) == [
+    assert reported(on(provider="nadles"), on(prompt="x"), accounts=accounts) == [
         "rules[0]: no account is for nadles, so every request there is rejected",
         "accounts[1]: the key 'a' is listed twice",
     ]
-    assert told(on(provider="nadles"), accounts=[{"key": "a"}, {"key": "a", "provider": "serevix"}]) == []
-    assert told(on(key="b"), accounts=[{"key": "a"}]) == ["rules[0]: no request can match: no account has the key 'b'"]
-    assert told(on(key="sk-fault-reset"), on(prompt="x", key={"glob": "b*"}), accounts=[{"key": "a"}]) == []
+    assert reported(on(provider="nadles"), accounts=[{"key": "a"}, {"key": "a", "provider": "serevix"}]) == []
+    assert reported(on(key="b"), accounts=[{"key": "a"}]) == [
+        "rules[0]: no request can match: no account has the key 'b'"
+    ]
+    assert reported(on(key="sk-fault-reset"), on(prompt="x", key={"glob": "b*"}), accounts=[{"key": "a"}]) == []
 
 
-def test_two_rules_of_one_name_are_told() -> None:
+def test_two_rules_of_one_name_are_reported() -> None:
     rules = [{"name": "a", **on(prompt="1")}, {"name": "b", **on(prompt="2")}, {"name": "a", **on(prompt="3")}]
-    assert told(*rules) == ["there is a rule 'a' already (rules[0]): the journal can't show which of them answered"]
+    assert reported(*rules) == ["there is a rule 'a' already (rules[0]): the journal can't show which of them answered"]
 
 
-def test_states_that_lead_nowhere_are_told() -> None:
+def test_states_that_lead_nowhere_are_reported() -> None:
     asked = {**on(prompt="x"), "set_state": "asked"}
-    assert told(asked, on(state="aksed")) == [
+    assert reported(asked, on(state="aksed")) == [
         "no rule sets the state 'aksed'. Did you mean 'asked'?",
         "no rule matches the state 'asked'. Did you mean 'aksed'?",
     ]
-    assert told(asked) == ["no rule matches the state 'asked'."]
-    assert told(on(any_of=[{"state": "gone"}, {"not": {"state": "away"}}])) == [
+    assert reported(asked) == ["no rule matches the state 'asked'."]
+    assert reported(on(any_of=[{"state": "gone"}, {"not": {"state": "away"}}])) == [
         "no rule sets the state 'gone'.",
         "no rule sets the state 'away'.",
     ]
     replies = {"replies": [{**R, "set_state": "one"}, {**R, "set_state": "two"}]}
-    assert told(replies) == ["no rule matches the state 'one'.", "no rule matches the state 'two'."]
+    assert reported(replies) == ["no rule matches the state 'one'.", "no rule matches the state 'two'."]
 
 
-def test_states_that_are_left_or_shown_are_not_told() -> None:
-    assert told({**on(state="start"), "set_state": "done"}) == []  # so that it answers once
-    assert told({**on(prompt="x"), "set_state": "a"}, {**on(state="a"), "set_state": "end"}) == []
-    assert told({**on(prompt="x"), "set_state": "a"}, {"reply": {"content": "{{ state }}"}}) == []
+def test_states_that_are_left_or_shown_are_not_reported() -> None:
+    assert reported({**on(state="start"), "set_state": "done"}) == []  # so that it answers once
+    assert reported({**on(prompt="x"), "set_state": "a"}, {**on(state="a"), "set_state": "end"}) == []
+    assert reported({**on(prompt="x"), "set_state": "a"}, {"reply": {"content": "{{ state }}"}}) == []
 
 
 # Words without effect
@@ -275,21 +277,21 @@ def test_states_that_are_left_or_shown_are_not_told() -> None:
         ({"match": {"header": {"x y": "a"}}, **R}, "no request has a header 'x y': not a valid header name"),
     ],
 )  # fmt: skip
-def test_words_without_effect_are_told(rule: dict[str, Any], message: str) -> None:
-    assert told(rule) == [f"rules[0]: {message}"]
+def test_words_without_effect_are_reported(rule: dict[str, Any], message: str) -> None:
+    assert reported(rule) == [f"rules[0]: {message}"]
 
 
-def test_words_with_effect_are_not_told() -> None:
-    assert told({"replies": [R, {"error": "overloaded"}], "times": 5, "then": "cycle", "pace": {"ttft": 1}}) == []
-    assert told({"reply": {"length": 80, "style": "code"}}) == []
+def test_words_with_effect_are_not_reported() -> None:
+    assert reported({"replies": [R, {"error": "overloaded"}], "times": 5, "then": "cycle", "pace": {"ttft": 1}}) == []
+    assert reported({"reply": {"length": 80, "style": "code"}}) == []
     named = {"prompt": {"any_of": ["x", {"regex": "in (.*)"}]}}
-    assert told({"match": named, "reply": {"content": "{{ groups['1'] }}"}}) == []
+    assert reported({"match": named, "reply": {"content": "{{ groups['1'] }}"}}) == []
 
 
 # Code
 
 
-def test_code_that_cannot_be_found_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_that_cannot_be_found_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "answers").mkdir()
     (tmp_path / "answers" / "__init__.py").write_text("raise SystemExit('imported')\n")
     (tmp_path / "answers" / "weather.py").write_text("def sun(request): ...\nfrom x import rain as wet\n")
@@ -298,7 +300,7 @@ def test_code_that_cannot_be_found_is_told(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def said(code: str) -> list[str]:
-        return told({"reply": {"from": f"python:{code}"}})
+        return reported({"reply": {"from": f"python:{code}"}})
 
     assert said("answers.weather:sun") == said("answers.weather:wet") == []
     assert said("answers.starred:anything") == said("answers.broken:anything") == []
@@ -312,7 +314,7 @@ def test_code_that_cannot_be_found_is_told(tmp_path: Path, monkeypatch: pytest.M
 def test_code_beside_the_working_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "answers_here.py").write_text("def f(request): ...\n")
     monkeypatch.chdir(tmp_path)
-    assert told({"reply": {"from": "python:answers_here:f"}}) == []
+    assert reported({"reply": {"from": "python:answers_here:f"}}) == []
 
 
 # Slow regexes
@@ -322,8 +324,8 @@ def test_code_beside_the_working_folder_is_found(tmp_path: Path, monkeypatch: py
     "pattern",
     [r"^(a+)+$", r"(a*)*b", r"\s+$", r".*.*.*x", r"[\w.]+@[\w.]+", r"(?i)\bweather in (?P<city>\w+)\b", r"(?a)\w", r""],
 )
-def test_regexes_of_linear_time_are_not_told(pattern: str) -> None:
-    assert told(on(prompt={"regex": pattern})) == []
+def test_regexes_of_linear_time_are_not_reported(pattern: str) -> None:
+    assert reported(on(prompt={"regex": pattern})) == []
 
 
 @pytest.mark.parametrize(
@@ -338,8 +340,8 @@ def test_regexes_of_linear_time_are_not_told(pattern: str) -> None:
         (r"a{1001}", "more than 1000 repetitions"),
     ],
 )
-def test_regexes_that_need_another_engine_are_told(pattern: str, limit: str) -> None:
-    assert told(on(prompt={"regex": pattern})) == [
+def test_regexes_that_need_another_engine_are_reported(pattern: str, limit: str) -> None:
+    assert reported(on(prompt={"regex": pattern})) == [
         f"rules[0]: the regex {pattern!r} has {limit}, which can't be searched in linear time: after 5 ms, "
         "a text doesn't match"
     ]
@@ -350,7 +352,7 @@ def test_regexes_are_looked_for_everywhere() -> None:
     places = {"system": slow, "message": {"not": slow}, "key": {"any_of": ["x", slow]}, "header": {"x": slow},
               "tool_result": {"content": slow}, "body": {"path": "$.a", **slow}, "not": {"prompt": slow}}  # fmt: skip
     for key, value in places.items():
-        assert len(told({"match": {key: value}, **R})) == 1, key
+        assert len(reported({"match": {key: value}, **R})) == 1, key
 
 
 @pytest.mark.parametrize(
@@ -363,7 +365,7 @@ def test_regexes_are_looked_for_everywhere() -> None:
     ],
 )
 def test_regexes_in_a_json_path_are_looked_at_too(path: str, complaints: list[str]) -> None:
-    found = told({"match": {"body": {"path": path, "exists": True}}, **R})
+    found = reported({"match": {"body": {"path": path, "exists": True}}, **R})
     assert len(found) == len(complaints)
     assert all(text.startswith(f"rules[0]: {start}") for text, start in zip(found, complaints, strict=True))
 
@@ -371,8 +373,8 @@ def test_regexes_in_a_json_path_are_looked_at_too(path: str, complaints: list[st
 def test_a_model_of_a_profile_can_be_asked_for() -> None:
     wanted = {"provider": "deepseek", "operation": "chat"}
     for model in ("deepseek-flash", "deepseek-v4-flash", "deepseek-v4-pro"):
-        assert told({"match": {**wanted, "model": model}, **R}) == []
-    (complaint,) = told({"match": {**wanted, "model": "deepseek-chat"}, **R})
+        assert reported({"match": {**wanted, "model": model}, **R}) == []
+    (complaint,) = reported({"match": {**wanted, "model": "deepseek-chat"}, **R})
     assert complaint.startswith("rules[0]: no request can match: deepseek rejects the model 'deepseek-chat'. Models, ")
 
 
@@ -491,7 +493,7 @@ def match_of(wanted: Mapping[str, Any]) -> Conditions:
 
 
 def holds(wanted: Mapping[str, Any], ask: MatchContext) -> bool:
-    (rule,) = book_of({"match": wanted}).rules
+    (rule,) = ruleset_of({"match": wanted}).rules
     return all(condition.holds(ask) for condition in rule.conditions)
 
 

@@ -327,7 +327,7 @@ def test_a_bomb_of_aliases_is_refused_before_it_expands() -> None:
     assert error_spec("\n".join(lines)) == "x:7:8: the document exceeds 32 MiB once its aliases are expanded"
 
 
-def test_one_reading_tells_all_that_can_be_told() -> None:
+def test_one_reading_finds_all_that_there_is_to_find() -> None:
     assert error_spec("a: 1\na: 2\n3: 4\nb: !x y\nc: [") == (
         "x:2:1: a is given twice, first on line 1\n"
         "x:3:1: the key 3 is not a string; put it in quotes\n"
@@ -389,7 +389,7 @@ def test_the_ending_of_a_file_names_its_notation(name: str, text: str, tmp_path:
     assert (document.path, document.data, document.marks["b",][0]) == (name, {"b": [1]}, 1)
 
 
-def test_a_file_is_called_by_its_path_unless_told_otherwise(tmp_path: Path) -> None:
+def test_a_file_is_called_by_its_path_unless_a_name_is_given(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_bytes(b"a: [")
     for shown, name in [(None, str(path)), ("b", "b")]:
@@ -405,25 +405,25 @@ def test_a_file_that_cannot_be_read_is_one_problem(tmp_path: Path, monkeypatch: 
     (tmp_path / "a.txt").touch()
     (tmp_path / "large.json").write_bytes(b" " * (loading.MAX_BYTES + 1))
 
-    def told(name: str) -> str:
+    def reported(name: str) -> str:
         with pytest.raises(ScenarioError) as caught:
             read(tmp_path / name, shown="x")
         return str(caught.value)
 
-    assert told("retri.yaml") == "x: no such file. Did you mean 'retry.yaml'?"
-    assert told("no/such.yaml") == "x: no such file"
-    assert told(".") == "x: this is a folder; expected a file"
-    assert told("a.txt") == "x: unknown file extension '.txt'. Extensions: .yaml, .yml, .json, .toml"
-    assert told("large.json") == "x: this file is larger than 10 MiB"
-    assert told("a\0.yaml").startswith("x: cannot read this file: ")  # Python's own words differ by version
-    assert told("a" * 300 + ".yaml") == "x: cannot read this file: File name too long"
-    assert told("/dev/null") == "x: this is not a regular file"
+    assert reported("retri.yaml") == "x: no such file. Did you mean 'retry.yaml'?"
+    assert reported("no/such.yaml") == "x: no such file"
+    assert reported(".") == "x: this is a folder; expected a file"
+    assert reported("a.txt") == "x: unknown file extension '.txt'. Extensions: .yaml, .yml, .json, .toml"
+    assert reported("large.json") == "x: this file is larger than 10 MiB"
+    assert reported("a\0.yaml").startswith("x: cannot read this file: ")  # Python's own words differ by version
+    assert reported("a" * 300 + ".yaml") == "x: cannot read this file: File name too long"
+    assert reported("/dev/null") == "x: this is not a regular file"
 
     def forbidden(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", forbidden)
-    assert told("retry.yaml") == "x: cannot read this file: permission denied"
+    assert reported("retry.yaml") == "x: cannot read this file: permission denied"
 
 
 # Building models
@@ -453,7 +453,7 @@ def test_a_valid_document_becomes_the_model() -> None:
     )
 
 
-def test_every_problem_is_told_in_the_order_of_the_file() -> None:
+def test_every_problem_is_reported_in_the_order_of_the_file() -> None:
     text = """\
         rules:
         - faults:
@@ -675,7 +675,7 @@ def test_a_root_model_and_an_alias_leave_no_trace_in_places() -> None:
     ]
 
 
-def test_a_dataclass_and_a_strict_tuple_are_told_apart_from_their_likes() -> None:
+def test_a_dataclass_and_a_strict_tuple_are_distinguished_from_their_likes() -> None:
     @dataclass(config=ConfigDict(extra="forbid"))
     class Point:
         left: int

@@ -41,22 +41,22 @@ def request_of(prompt: str = "What is the weather?", /, **changes: Any) -> Model
     )
 
 
-def book_of(*rules: Mapping[str, Any], **more: Any) -> RuleSet:
+def ruleset_of(*rules: Mapping[str, Any], **more: Any) -> RuleSet:
     loaded = load({"rules": [{"reply": {"content": "x"}, **rule} for rule in rules], **more})
     return compile_rules(loaded.scenario, loaded.origins)
 
 
 def matches(wanted: Mapping[str, Any], ask: MatchContext | ModelRequest, **more: Any) -> bool:
     ask = ask if isinstance(ask, MatchContext) else MatchContext(ask)
-    return find(book_of({"match": wanted}, **more), ask, {}) is not None
+    return find(ruleset_of({"match": wanted}, **more), ask, {}) is not None
 
 
 def miss(wanted: Mapping[str, Any], ask: MatchContext | ModelRequest, **more: Any) -> str:
     """The sentence for a rule that does not match."""
     ask = ask if isinstance(ask, MatchContext) else MatchContext(ask)
-    book = book_of({"name": "rule", "match": wanted}, **more)
-    assert find(book, ask, {}) is None
-    (sentence,) = misses(book, ask)
+    ruleset = ruleset_of({"name": "rule", "match": wanted}, **more)
+    assert find(ruleset, ask, {}) is None
+    (sentence,) = misses(ruleset, ask)
     return sentence.removeprefix("rule: ")
 
 
@@ -169,9 +169,9 @@ def test_tool_results_are_found_by_function_and_content() -> None:
     assert miss({"tool_result": {"name": "send"}}, asked) == "the tool result is of 'get_time', the rule expects 'send'"
     assert miss({"tool_result": {"content": "night"}}, asked) == "the tool result 'noon' is not 'night'"
     assert not matches({"tool_result": {"name": "get_time", "content": {"contains": "18"}}}, asked)
-    told = "the conversation does not end with a tool result"
-    assert miss({"tool_result": {}}, WEATHER) == told
-    assert miss({"tool_result": {}}, request_of(messages=(*CALLED, Message("user", "And now?")))) == told
+    reported = "the conversation does not end with a tool result"
+    assert miss({"tool_result": {}}, WEATHER) == reported
+    assert miss({"tool_result": {}}, request_of(messages=(*CALLED, Message("user", "And now?")))) == reported
 
 
 def test_a_rule_answers_completions_unless_it_says_otherwise() -> None:
@@ -247,7 +247,7 @@ def test_normalisation_comes_from_the_rule_or_else_from_the_file() -> None:
 
 
 def groups(wanted: Mapping[str, Any], prompt: str, **more: Any) -> dict[str, Any]:
-    found = find(book_of({"match": wanted}, **more), MatchContext(request_of(prompt)), {})
+    found = find(ruleset_of({"match": wanted}, **more), MatchContext(request_of(prompt)), {})
     assert found is not None
     return found.rule.groups(prompt)
 
@@ -292,12 +292,12 @@ def says(found: RuleMatch | None) -> str | None:
 def said(*rules: Mapping[str, Any], times: int, seed: int = 0, fresh: bool = False, **more: Any) -> list[str | None]:
     """What the same request gets, so many times in a row; `fresh`: each time it is another request."""
     loaded = load({"rules": list(rules), **more})
-    book = compile_rules(loaded.scenario, loaded.origins)
+    ruleset = compile_rules(loaded.scenario, loaded.origins)
     used: dict[int, int] = {}
     answers = []
     for number in range(1, times + 1):
         identity = str(number).encode() if fresh else b""
-        found = find(book, MatchContext(WEATHER, attempt=1 if fresh else number, identity=identity, seed=seed), used)
+        found = find(ruleset, MatchContext(WEATHER, attempt=1 if fresh else number, identity=identity, seed=seed), used)
         if found is not None:
             used[found.rule.position] = used.get(found.rule.position, 0) + 1
         answers.append(says(found))
@@ -329,7 +329,7 @@ def test_times_bound_how_often_a_rule_answers() -> None:
 def test_priority_goes_before_the_order_of_the_file() -> None:
     rules: list[dict[str, Any]] = [ONE, {**TWO, "priority": 5}, {**NEXT, "priority": 5}, {**ONE, "priority": -1}]
     assert said(*rules, times=1) == ["two"]
-    assert [rule.name for rule in book_of(*rules).rules] == ["rules[1]", "rules[2]", "rules[0]", "rules[3]"]
+    assert [rule.name for rule in ruleset_of(*rules).rules] == ["rules[1]", "rules[2]", "rules[0]", "rules[3]"]
 
 
 def test_weights_draw_by_seed_request_and_attempt() -> None:
@@ -343,22 +343,22 @@ def test_weights_draw_by_seed_request_and_attempt() -> None:
     assert 340 < unsaid.count("one") < 380  # a weight that is not said is 1
 
 
-def test_the_dice_let_the_rest_pass_to_the_next_rule() -> None:
+def test_what_is_not_drawn_passes_to_the_next_rule() -> None:
     answers = said({"name": "c", **ONE, "chance": 0.25}, NEXT, times=400)
     assert answers == said({"name": "c", **ONE, "chance": 0.25}, NEXT, times=400)
     assert 70 < answers.count("one") < 130
     assert set(answers) == {"one", "next"}
 
 
-def test_another_rule_changes_no_dice() -> None:
+def test_another_rule_changes_nothing_that_is_drawn() -> None:
     rule = {"name": "c", "match": {"prompt": {"contains": "weather"}}, **ONE, "chance": 0.5}
     other = {"match": {"prompt": "no"}, **TWO}
     assert said(rule, NEXT, times=50) == said(other, rule, other, NEXT, times=50)
 
 
 def test_the_state_afterwards_is_that_of_the_reply_or_else_of_the_rule() -> None:
-    book = book_of({"replies": [{**ONE, "set_state": "own"}, TWO], "set_state": "rule", "reply": None})
-    found = [find(book, MatchContext(WEATHER), {0: used}) for used in range(2)]
+    ruleset = ruleset_of({"replies": [{**ONE, "set_state": "own"}, TWO], "set_state": "rule", "reply": None})
+    found = [find(ruleset, MatchContext(WEATHER), {0: used}) for used in range(2)]
     assert [each.answer.set_state for each in found if each] == ["own", "rule"]
 
 
@@ -366,34 +366,34 @@ def test_the_state_afterwards_is_that_of_the_reply_or_else_of_the_rule() -> None
 
 
 def test_the_nearest_miss_stands_first() -> None:
-    book = book_of(
+    ruleset = ruleset_of(
         {"name": "far", "match": {"provider": "nadles", "turn": 2, "prompt": "x"}},
         {"name": "near", "match": {"provider": "serevix", "turn": 2, "prompt": "x"}},
         {"name": "half", "match": {"provider": "serevix", "turn": 1, "prompt": "x"}},
     )
-    assert misses(book, MatchContext(WEATHER)) == [
+    assert misses(ruleset, MatchContext(WEATHER)) == [
         f"near: prompt {SHOWN} is not 'x'",
         "half: turn is 2, the rule expects exactly 1",
         "far: provider is 'serevix', the rule expects 'nadles'",
     ]
 
 
-def test_used_up_and_passed_over_are_told_apart() -> None:
-    used_up = book_of({"name": "once", "times": 1})
+def test_used_up_and_passed_over_are_distinguished() -> None:
+    used_up = ruleset_of({"name": "once", "times": 1})
     assert find(used_up, MatchContext(WEATHER), {0: 1}) is None
     assert misses(used_up, MatchContext(WEATHER)) == ["once: it matches, but it is used up"]
-    passed = book_of({"name": "rare", "chance": 0.000001})
+    passed = ruleset_of({"name": "rare", "chance": 0.000001})
     assert misses(passed, MatchContext(WEATHER)) == ["rare: skipped by its `chance`"]
 
 
-def test_a_bounded_number_of_misses_is_told() -> None:
-    book = book_of(*[{"match": {"prompt": str(number)}} for number in range(25)])
-    told = misses(book, MatchContext(WEATHER))
-    assert len(told) == 21
-    assert told[0] == f"rules[0]: prompt {SHOWN} is not '0'"
-    assert told[-1] == "… and 5 more rules"
-    assert misses(book, MatchContext(WEATHER), most=24)[-1] == "… and 1 more rule"
-    assert len(misses(book, MatchContext(WEATHER), most=25)) == 25
+def test_a_bounded_number_of_misses_is_reported() -> None:
+    ruleset = ruleset_of(*[{"match": {"prompt": str(number)}} for number in range(25)])
+    reported = misses(ruleset, MatchContext(WEATHER))
+    assert len(reported) == 21
+    assert reported[0] == f"rules[0]: prompt {SHOWN} is not '0'"
+    assert reported[-1] == "… and 5 more rules"
+    assert misses(ruleset, MatchContext(WEATHER), most=24)[-1] == "… and 1 more rule"
+    assert len(misses(ruleset, MatchContext(WEATHER), most=25)) == 25
 
 
 def test_a_rule_knows_where_it_stands() -> None:
@@ -446,9 +446,9 @@ ASKED = st.builds(
 )
 
 
-def tried_one_by_one(book: RuleSet, ask: MatchContext, used: Mapping[int, int]) -> str | None:
+def tried_one_by_one(ruleset: RuleSet, ask: MatchContext, used: Mapping[int, int]) -> str | None:
     allow()
-    for rule in book.rules:
+    for rule in ruleset.rules:
         if all(condition.holds(ask) for condition in rule.conditions) and not rule.skips(ask):
             answer = rule.answer(used.get(rule.position, 0), ask)
             if answer is not None:
@@ -460,15 +460,15 @@ def tried_one_by_one(book: RuleSet, ask: MatchContext, used: Mapping[int, int]) 
 def test_the_index_finds_what_trying_every_rule_finds(
     rules: list[dict[str, Any]], asked: list[MatchContext], is_normalized: bool
 ) -> None:
-    book = book_of(*rules, defaults={"normalize": ["case"]} if is_normalized else {})
+    ruleset = ruleset_of(*rules, defaults={"normalize": ["case"]} if is_normalized else {})
     used: dict[int, int] = {}
     for ask in asked:
-        found = find(book, ask, used)
-        assert (found.rule.name if found else None) == tried_one_by_one(book, ask, used)
+        found = find(ruleset, ask, used)
+        assert (found.rule.name if found else None) == tried_one_by_one(ruleset, ask, used)
         if found:
             used[found.rule.position] = used.get(found.rule.position, 0) + 1
         else:
-            assert len(misses(book, ask)) == len(rules)
+            assert len(misses(ruleset, ask)) == len(rules)
 
 
 WORDS = [
@@ -499,25 +499,27 @@ MANY = st.one_of(
 
 @given(st.lists(MANY, min_size=30, max_size=60), st.lists(WANTED, min_size=1, max_size=8))
 def test_many_rules_are_looked_up_by_what_they_want(prompts: list[Any], asked: list[str]) -> None:
-    book = book_of(*[{"match": {"prompt": prompt}} for prompt in prompts])
+    ruleset = ruleset_of(*[{"match": {"prompt": prompt}} for prompt in prompts])
     for prompt in asked:
-        found = find(book, MatchContext(request_of(prompt)), {})
-        assert (found.rule.name if found else None) == tried_one_by_one(book, MatchContext(request_of(prompt)), {})
+        found = find(ruleset, MatchContext(request_of(prompt)), {})
+        assert (found.rule.name if found else None) == tried_one_by_one(ruleset, MatchContext(request_of(prompt)), {})
 
 
 def test_ten_thousand_literal_prompts_cost_no_more_than_one() -> None:
-    book = book_of(*[{"name": str(number), "match": {"prompt": f"question {number}"}} for number in range(10_000)])
+    ruleset = ruleset_of(
+        *[{"name": str(number), "match": {"prompt": f"question {number}"}} for number in range(10_000)]
+    )
     asks = [MatchContext(request_of(f"question {number}")) for number in range(0, 10_000, 100)]
-    find(book, asks[0], {})  # the index is made when it is first needed
+    find(ruleset, asks[0], {})  # the index is made when it is first needed
     begin = time.process_time()
-    found = [find(book, ask, {}) for ask in asks]
+    found = [find(ruleset, ask, {}) for ask in asks]
     assert time.process_time() - begin < 0.1
     assert [each.rule.name for each in found if each] == [str(number) for number in range(0, 10_000, 100)]
 
 
 def test_a_regex_that_matches_anywhere_is_compiled_once() -> None:
-    book = book_of({"match": {"prompt": {"regex": "a(b)"}}})
-    assert book.rules[0].patterns == (compiled("a(b)"),)
+    ruleset = ruleset_of({"match": {"prompt": {"regex": "a(b)"}}})
+    assert ruleset.rules[0].patterns == (compiled("a(b)"),)
 
 
 @given(
@@ -528,6 +530,6 @@ def test_rules_whose_texts_begin_alike_are_tried_in_order(texts: list[str]) -> N
         {"name": text, "match": {"prompt": {"regex" if "?" in text else "contains": text}}, **ONE} for text in texts
     ]
     for prompt in ("The weather and order number 1", "order number 7, WEATHER", "the weather", "nothing"):
-        found = find(book_of(*rules), MatchContext(request_of(prompt)), {})
+        found = find(ruleset_of(*rules), MatchContext(request_of(prompt)), {})
         fitting = [text for text in texts if text in prompt or ("?" in text and "weather" in prompt.lower())]
         assert (None if found is None else found.rule.name) == (fitting[0] if fitting else None)

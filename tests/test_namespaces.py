@@ -135,7 +135,7 @@ def test_the_safe_form_of_a_name_stays_what_it_is() -> None:
     ]
 
 
-def test_a_url_with_a_name_that_cannot_be_is_told(emulator: Emulator, http: httpx.Client) -> None:
+def test_a_url_with_a_name_that_cannot_be_is_reported(emulator: Emulator, http: httpx.Client) -> None:
     response = http.post(f"{emulator.origin}/@a:b/serevix{PATHS['serevix']}", json=question("serevix"))
     assert (response.status_code, response.headers["x-emulator-error"]) == (400, "namespace")
 
@@ -225,12 +225,12 @@ def test_clocks_are_each_worlds_own(emulator: Emulator) -> None:
 
 
 def test_balances_and_quotas_are_each_worlds_own(emulator: Emulator) -> None:
-    books = {
+    accounts = {
         **SCENARIO,
         "accounts": [{"key": "sk-poor", "balance": "0.000001"}],
         "quotas": [{"requests": 3, "per": "hour", "provider": "cloudsway"}],
     }
-    worlds = [emulator.namespace(f"books-{number}", books) for number in (1, 2)]
+    worlds = [emulator.namespace(f"accounts-{number}", accounts) for number in (1, 2)]
     headers = {"authorization": "Bearer sk-poor"}
 
     def statuses(world: NamespaceClient, provider: str, number: int) -> list[int]:
@@ -314,12 +314,12 @@ def test_worlds_are_made_on_first_use() -> None:
     assert (names(namespaces), len(namespaces)) == (["default", "one"], 2)
 
 
-def test_there_is_room_for_many() -> None:
+def test_many_fit() -> None:
     assert 100 <= MAX_NAMESPACES <= 10_000
     assert 600 <= IDLE <= 86400
 
 
-def test_the_one_longest_unused_makes_room(few: tuple[Namespaces, Hands]) -> None:
+def test_the_one_longest_unused_is_dropped(few: tuple[Namespaces, Hands]) -> None:
     namespaces, _ = few
     for name in ("a", "b", "c", "d"):
         namespaces.get(name)
@@ -404,7 +404,7 @@ def test_what_a_world_was_given_outlives_a_thousand_others() -> None:
 def test_a_world_that_was_given_something_is_not_lost_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(namespace_module, "MAX_GIVEN", 3)
     mine = {"rules": [{"reply": {"content": "Mine."}}]}
-    told = (
+    reported = (
         "The namespace 'first' was dropped: 3 others have been configured since its last use. "
         "Configure it again, or use fewer names."
     )
@@ -415,12 +415,12 @@ def test_a_world_that_was_given_something_is_not_lost_in_silence(monkeypatch: py
             emulator.namespace(f"other-{number}", mine)
         refused = [ask(first, "plain") for _ in range(2)]
         for use in (lambda: first.journal, lambda: first.load(mine), lambda: first.faults.add("429"), first.reset):
-            with pytest.raises(UsageError, match=re.escape(told)):
+            with pytest.raises(UsageError, match=re.escape(reported)):
                 use()
         again = emulator.namespace("first", mine)
         assert said(ask(again, "plain")) == "Mine."
     assert [(each.status_code, each.headers["x-emulator-error"]) for each in refused] == [(400, "namespace")] * 2
-    assert [each.json()["error"]["message"].partition(" (request id")[0] for each in refused] == [told] * 2
+    assert [each.json()["error"]["message"].partition(" (request id")[0] for each in refused] == [reported] * 2
 
 
 # Many at once
@@ -479,14 +479,14 @@ async def one_request(client: httpx.AsyncClient, emulator: Emulator, world: int,
                 call["function"]["name"] + call["function"]["arguments"] for call in message.get("tool_calls", ())
             ),
         )
-    told = ""
+    reported = ""
     for line in response.text.split("\n\n"):
         if line.startswith("data: {"):
             for choice in json.loads(line.removeprefix("data: "))["choices"]:
-                told += choice["delta"].get("content") or ""
+                reported += choice["delta"].get("content") or ""
                 for call in choice["delta"].get("tool_calls", ()):
-                    told += call["function"].get("name", "") + call["function"]["arguments"]
-    return number, kind, told
+                    reported += call["function"].get("name", "") + call["function"]["arguments"]
+    return number, kind, reported
 
 
 @pytest.mark.parametrize("count", [48, pytest.param(200, marks=pytest.mark.soak)])

@@ -30,19 +30,19 @@ def test_strict_answers_tell_each_rule_and_why_not_the_nearest_first() -> None:
         reply = ask(emulator, "good morning")
         emulator.wait_until_idle()
         notes = emulator.journal[-1].record()["notes"]
-    told = [
+    reported = [
         "weather: prompt 'good morning' does not contain 'weather'",
         "once: prompt 'good morning' does not match the regex '^twice'",
         "greeting: model is 'deepseek-v3', the rule expects 'gpt-*'",
     ]
-    lines = ["No rule matches this serevix request. Rules tried:", *(f"  {reason}" for reason in told)]
+    lines = ["No rule matches this serevix request. Rules tried:", *(f"  {reason}" for reason in reported)]
     assert reply.status_code == 404
     assert reply.headers["x-emulator-error"] == "unmatched"
     assert reply.json()["error"]["message"] == "\n".join(lines)
-    assert notes == told
+    assert notes == reported
 
 
-def test_a_rule_that_is_used_up_is_told_apart_from_one_that_does_not_match() -> None:
+def test_a_rule_that_is_used_up_is_distinguished_from_one_that_does_not_match() -> None:
     with Emulator({"rules": RULES}) as emulator:
         assert ask(emulator, "twice please").json()["choices"][0]["message"]["content"] == "Once"
         message = ask(emulator, "twice please").json()["error"]["message"]

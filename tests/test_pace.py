@@ -55,7 +55,7 @@ def test_a_speed_divides_every_moment() -> None:
     assert Pace(0.4, 20, 0.3).at_speed(0.5) == Pace(0.8, 10, 0.3)
 
 
-def test_jitter_is_drawn_by_seeded_dice() -> None:
+def test_jitter_is_drawn_from_the_seed() -> None:
     pace = Pace(0.1, 50, 0.5)
     assert moments([1] * 20, pace, "a") == moments([1] * 20, pace, "a")
     assert moments([1] * 20, pace, "a") != moments([1] * 20, pace, "b")
@@ -99,7 +99,7 @@ def test_without_jitter_each_frame_is_due_with_its_last_token(tokens: list[int],
 
 
 @pytest.mark.parametrize(
-    ("ttft", "rate", "jitter", "told"),
+    ("ttft", "rate", "jitter", "reported"),
     [
         (-0.1, 10, 0, "ttft is -0.1; expected a number from 0 to 3.16224e+07."),
         (inf, 10, 0, "ttft is inf; expected a number from 0 to 3.16224e+07."),
@@ -110,8 +110,8 @@ def test_without_jitter_each_frame_is_due_with_its_last_token(tokens: list[int],
         (0, 10, 1.5, "jitter is 1.5; expected a number from 0 to 1."),
     ],
 )
-def test_what_is_no_pace_is_refused(ttft: float, rate: float, jitter: float, told: str) -> None:
-    with pytest.raises(UsageError, match=f"^{re.escape(told)}$"):
+def test_what_is_no_pace_is_refused(ttft: float, rate: float, jitter: float, reported: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(reported)}$"):
         Pace(ttft, rate, jitter)
 
 

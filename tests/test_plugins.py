@@ -21,7 +21,7 @@ from emulator.providers.plugins import with_plugins
 
 PAGE = Path(__file__).parent.parent / "docs" / "adding-a-provider.md"
 BLOCKS = dict(re.findall(r"```(python|toml|yaml)\n(.*?)```", PAGE.read_text(), re.DOTALL))
-ROOM = """
+VENDOR = """
 from emulator.providers.base import Operation
 from emulator.providers.deepseek_chat import DeepSeekDialect
 
@@ -64,13 +64,13 @@ def error_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Erro
     """`refusal(code)` installs a distribution here and gives the sentence in which it is refused."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def told(code: str, entry: str = "acme = acme_emulator:Vendor") -> str:
+    def reported(code: str, entry: str = "acme = acme_emulator:Vendor") -> str:
         installed(tmp_path, code, entry=entry)
         with pytest.raises(UsageError) as refused:
             with_plugins(PROVIDERS)
         return str(refused.value)
 
-    yield told
+    yield reported
     for module in ("acme_emulator", "another_acme"):
         sys.modules.pop(module, None)
 
@@ -267,24 +267,24 @@ class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
         ids=["title", "name", "body", "host", "errors", "init"],
     )
     def test_when_it_states_what_cannot_be(self, error_spec: ErrorSpec, change: tuple[str, str], reason: str) -> None:
-        assert reason in error_spec(ROOM.replace(*change))
+        assert reason in error_spec(VENDOR.replace(*change))
 
     @pytest.mark.parametrize("name", ["Acme", "a/b", "__emulator", "@acme", "acme-"])
     def test_when_its_name_cannot_stand_in_a_url(self, error_spec: ErrorSpec, name: str) -> None:
-        told = error_spec(ROOM.replace('"acme"', f'"{name}"'), f"{name} = acme_emulator:Vendor")
-        assert f"'{name}'" in told
-        assert "a name may contain only lowercase letters and digits, with '-' or '_' between them" in told
+        reported = error_spec(VENDOR.replace('"acme"', f'"{name}"'), f"{name} = acme_emulator:Vendor")
+        assert f"'{name}'" in reported
+        assert "a name may contain only lowercase letters and digits, with '-' or '_' between them" in reported
 
     def test_when_the_emulator_has_a_provider_of_that_name(self, error_spec: ErrorSpec) -> None:
-        told = error_spec(ROOM.replace('"acme"', '"nadles"'), "nadles = acme_emulator:Vendor")
-        assert told == (
+        reported = error_spec(VENDOR.replace('"acme"', '"nadles"'), "nadles = acme_emulator:Vendor")
+        assert reported == (
             "The provider 'nadles' of the package acme-emulator 1.0 can't be used: its name is already taken, by "
             f"the emulator itself. {ADVICE} acme-emulator."
         )
 
     def test_when_another_distribution_has_a_provider_of_that_name(self, tmp_path: Path, error_spec: ErrorSpec) -> None:
-        installed(tmp_path, ROOM, name="another-acme", entry="acme = another_acme:Vendor")
-        assert error_spec(ROOM) == (
+        installed(tmp_path, VENDOR, name="another-acme", entry="acme = another_acme:Vendor")
+        assert error_spec(VENDOR) == (
             "The provider 'acme' of the package another-acme 1.0 can't be used: its name is already taken, by "
             f"acme-emulator 1.0. {ADVICE} another-acme."
         )
@@ -426,8 +426,12 @@ class TestADialectAndAFaultOfOtherDistributions:
 
     def test_are_listed_with_their_parameters_and_in_the_schema(self, tmp_path: Path) -> None:
         environment = both(tmp_path)
-        code, told, _ = run("faults", "shout", environment=environment)
-        assert (code, "Every text in capitals." in told, "How many marks follow each text." in told) == (0, True, True)
+        code, reported, _ = run("faults", "shout", environment=environment)
+        assert (code, "Every text in capitals." in reported, "How many marks follow each text." in reported) == (
+            0,
+            True,
+            True,
+        )
         code, schema, _ = run("schema", environment=environment)
         assert (code, '"shout"' in schema) == (0, True)
 

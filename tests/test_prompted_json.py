@@ -137,5 +137,5 @@ def test_the_last_schema_counts_and_what_the_model_said_does_not() -> None:
         ({"items": [1, 2]}, False),
     ],
 )
-def test_a_schema_is_told_from_data(value: Any, expected: bool) -> None:
+def test_a_schema_is_distinguished_from_data(value: Any, expected: bool) -> None:
     assert is_schema(value) is expected

@@ -89,9 +89,9 @@ def test_a_balance_is_spent_and_then_refused_in_the_providers_words(provider: st
 def test_deepseek_tells_the_balance_that_is_left() -> None:
     with Emulator(scenario(accounts=[{"key": "sk-poor", "balance": "1.5"}])) as emulator:
         headers = {"authorization": "Bearer sk-poor"}
-        told = single.get(emulator.url("deepseek") + "/user/balance", headers=headers).json()
+        reported = single.get(emulator.url("deepseek") + "/user/balance", headers=headers).json()
     left = {"currency": "USD", "total_balance": "1.50", "granted_balance": "0.00", "topped_up_balance": "1.50"}
-    assert told == {"is_available": True, "balance_infos": [left]}
+    assert reported == {"is_available": True, "balance_infos": [left]}
 
 
 def test_nadles_bills_the_documented_price_for_every_token() -> None:
@@ -139,9 +139,9 @@ def test_what_fails_inside_gives_back_what_it_took(monkeypatch: pytest.MonkeyPat
             failed = [ask(emulator, "serevix").status_code for _ in range(3)]
         whole = ask(emulator, "serevix").status_code
         emulator.wait_until_idle()
-        told = [(each.number, each.status, each.ended) for each in emulator.journal]
+        reported = [(each.number, each.status, each.ended) for each in emulator.journal]
     assert (failed, whole) == ([500, 500, 500], 200)
-    assert told == [(1, 500, "complete"), (2, 500, "complete"), (3, 500, "complete"), (4, 200, "complete")]
+    assert reported == [(1, 500, "complete"), (2, 500, "complete"), (3, 500, "complete"), (4, 200, "complete")]
 
 
 def test_keys_without_number_do_not_make_an_open_answer_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -271,7 +271,7 @@ def test_an_included_file_that_is_broken_or_missing_is_waited_for(tmp_path: Path
         assert not problems(emulator)
 
 
-# What is broken is told
+# What is broken is reported
 
 
 def problems(emulator: Emulator) -> list[str]:
@@ -280,7 +280,7 @@ def problems(emulator: Emulator) -> list[str]:
     return [str(problem) for problem in app.problems]
 
 
-def test_a_broken_file_is_told_and_the_last_good_version_stays(
+def test_a_broken_file_is_reported_and_the_last_good_version_stays(
     tmp_path: Path, ask: Callable[..., str], caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "scenario.yaml"
@@ -293,9 +293,9 @@ def test_a_broken_file_is_told_and_the_last_good_version_stays(
         assert problem.startswith(f"{file}:4:5: ")
         assert "macth" in problem
         assert "match" in problem
-        told = [record for record in caplog.records if record.levelno == logging.ERROR]
-        assert [problem in record.getMessage() for record in told] == [True]
-        assert "the last valid version stays active" in told[0].getMessage()
+        reported = [record for record in caplog.records if record.levelno == logging.ERROR]
+        assert [problem in record.getMessage() for record in reported] == [True]
+        assert "the last valid version stays active" in reported[0].getMessage()
         file.write_text(says("better"))
         eventually(lambda: ask(emulator) == "better")
         assert not problems(emulator)
@@ -317,7 +317,7 @@ def test_no_broken_content_ends_the_watching(tmp_path: Path, ask: Callable[..., 
         eventually(lambda: ask(emulator) == "better")
 
 
-def test_a_deleted_file_is_told_and_the_last_good_version_stays(tmp_path: Path, ask: Callable[..., str]) -> None:
+def test_a_deleted_file_is_reported_and_the_last_good_version_stays(tmp_path: Path, ask: Callable[..., str]) -> None:
     file = tmp_path / "scenario.json"
     file.write_text(says("good"))
     with serving_files(file) as emulator:
@@ -610,7 +610,7 @@ def test_where_the_system_cannot_watch_files_are_looked_at(
     assert watching(file, steps).said() == ["two"]
 
 
-def test_a_loader_that_fails_in_its_own_way_is_told_and_watching_goes_on(
+def test_a_loader_that_fails_in_its_own_way_is_reported_and_watching_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "scenario.json"

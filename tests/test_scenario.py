@@ -95,8 +95,8 @@ def test_a_length_is_a_number_of_tokens_or_a_range(written: Any, length: tuple[i
 
 @pytest.mark.parametrize("written", ["", "long", "120..40", 0, "0..5", 100_001, "5..", "..5", "5 words", True, 5.5])
 def test_a_length_is_nothing_else(written: Any) -> None:
-    (told,) = validation_errors(f"rules: [{{reply: {{length: {json.dumps(written)}}}}}]")
-    assert told.startswith(f"a.yaml:2:18: rules[0].reply.length is {written!r}: ")
+    (reported,) = validation_errors(f"rules: [{{reply: {{length: {json.dumps(written)}}}}}]")
+    assert reported.startswith(f"a.yaml:2:18: rules[0].reply.length is {written!r}: ")
 
 
 def test_quotas_take_words_for_their_window() -> None:
@@ -278,8 +278,8 @@ def test_every_error_of_every_provider_can_be_named() -> None:
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence_where_it_stands(text: str, complaint: str) -> None:
-    (told,) = validation_errors(text)
-    assert told.startswith(complaint)
+    (reported,) = validation_errors(text)
+    assert reported.startswith(complaint)
 
 
 def test_the_version_is_required() -> None:

@@ -54,14 +54,14 @@ def test_a_signal_resets_fifty_streams_that_cannot_end_in_time(tmp_path: Path, n
         clients = [stack.enter_context(ask(server.port, stream=True)) for _ in range(50)]
         for client in clients:
             client.read_until(b"data: ")
-        told = time.monotonic()
+        reported = time.monotonic()
         server.signal(number)
         for client in clients:
             data, ending = client.read_rest()
             assert (data.endswith(b"0\r\n\r\n"), ending) == (False, "reset")
         code, _, err = server.finish()
         assert (code, err) == (0, "")
-        assert time.monotonic() - told < GRACE + 1
+        assert time.monotonic() - reported < GRACE + 1
         bind("127.0.0.1", server.port).close()  # the port is free again
 
 
@@ -97,12 +97,12 @@ def test_a_stream_that_ends_with_its_connection_is_reset_and_not_closed(tmp_path
 def test_an_idle_server_ends_at_once_with_idle_connections_open() -> None:
     with served() as server, ask(server.port) as client:
         assert client.response().status == 200
-        told = time.monotonic()
+        reported = time.monotonic()
         server.signal(signal.SIGTERM)
         assert client.read_rest() == (b"", "eof")
         code, _, err = server.finish()
         assert (code, err) == (0, "")
-        assert time.monotonic() - told < GRACE
+        assert time.monotonic() - reported < GRACE
 
 
 def test_whoever_does_not_read_is_cut_off_after_the_grace(tmp_path: Path) -> None:
@@ -111,11 +111,11 @@ def test_whoever_does_not_read_is_cut_off_after_the_grace(tmp_path: Path) -> Non
         ask(server.port, stream=True, receive_buffer=4096) as client,
     ):
         client.read_until(b"data: ")
-        told = time.monotonic()
+        reported = time.monotonic()
         server.signal(signal.SIGTERM)
         code, _, err = server.finish()
         assert (code, err) == (0, "")
-        assert GRACE - 0.5 < time.monotonic() - told < GRACE + 1.5
+        assert GRACE - 0.5 < time.monotonic() - reported < GRACE + 1.5
 
 
 @pytest.mark.parametrize(
@@ -132,15 +132,15 @@ def test_a_second_signal_ends_everything_at_once(tmp_path: Path, first: signal.S
             client.read_until(b"data: ")
             server.signal(first)
             eventually(partial(is_refused, server.port))
-            told = time.monotonic()
+            reported = time.monotonic()
             server.signal(second)
             code, _, err = server.finish()
             assert (code, err) == (0, "")
-            seconds.append(time.monotonic() - told)
+            seconds.append(time.monotonic() - reported)
     assert min(seconds) < GRACE - 0.5
 
 
-def test_a_port_in_use_is_told_in_one_sentence() -> None:
+def test_a_port_in_use_is_reported_in_one_sentence() -> None:
     with bind("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         message = (
@@ -150,7 +150,7 @@ def test_a_port_in_use_is_told_in_one_sentence() -> None:
         assert run("serve", "--port", str(port)) == (3, "", message)
 
 
-def test_an_address_that_is_not_here_is_told_in_one_sentence() -> None:
+def test_an_address_that_is_not_here_is_reported_in_one_sentence() -> None:
     with pytest.raises(BindError) as caught:
         bind("192.0.2.1", 0)
     assert str(caught.value) == "Cannot listen on 192.0.2.1:0: Cannot assign requested address. Check --host."

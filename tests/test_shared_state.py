@@ -19,6 +19,7 @@ import pytest
 from rawhttp import eventually
 from redis_server import RedisServer
 from served import Served, served
+from talk import Alone
 
 from emulator.state.store import LEASE_SECONDS
 
@@ -72,7 +73,7 @@ PROMPTS = [
 KEYS = {"poor": "sk-poor"}
 
 
-CLIENT = httpx.Client(trust_env=False, verify=False, timeout=20, limits=httpx.Limits(max_keepalive_connections=0))
+CLIENT = httpx.Client(trust_env=False, transport=Alone(), timeout=20)
 """Each request has a connection of its own, so that the kernel spreads them."""
 
 

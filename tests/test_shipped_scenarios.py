@@ -201,7 +201,7 @@ def test_gemini_calls_blocks_and_breaks_off(talk: Any) -> None:
     assert "finishReason" not in streamed[1].text
     assert "This answer" in streamed[1].text
     assert [exchange.rule for exchange in talker.world.journal] == [
-        *("weather-asked", "weather-told", "prompt-blocked", "answer-blocked", "busy-once", "cut-off")
+        *("weather-asked", "weather-answered", "prompt-blocked", "answer-blocked", "busy-once", "cut-off")
     ]
 
 

@@ -32,7 +32,7 @@ def ask(emulator: Emulator, fault: str, key: str | None = "k", **members: Any) -
         ("429; overloaded", "k", {}, 429, "fault error (header) was skipped: another error came first"),
     ],
 )
-def test_what_could_not_be_broken_is_told(
+def test_what_could_not_be_broken_is_reported(
     fault: str, key: str | None, members: dict[str, Any], status: int, note: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Emulator({"rules": [{"reply": {"content": "Hi"}}]}) as emulator:
@@ -42,7 +42,7 @@ def test_what_could_not_be_broken_is_told(
     assert note in caplog.messages
 
 
-def test_each_of_three_that_do_the_same_is_told_of_by_itself() -> None:
+def test_each_of_three_that_do_the_same_is_reported_by_itself() -> None:
     with Emulator({"rules": [{"reply": {"content": "Hi"}}]}) as emulator:
         ask(emulator, "no_done; no_done; no_done", stream=True)
         emulator.wait_until_idle()
@@ -58,7 +58,8 @@ def test_what_takes_long_is_done_beside_the_event_loop_and_has_a_bound(monkeypat
         return transform_steps(fault, steps, scene)
 
     monkeypatch.setattr(KeepaliveComments, "transform_steps", watched)
-    many = "keepalive_comments:count=90000,interval=0.001"
+    monkeypatch.setattr("emulator.engine.faults.MAX_STEPS", 20_000)
+    many = "keepalive_comments:count=9000,interval=0.001"
     with Emulator({"clock": "virtual", "rules": [{"reply": {"content": "Hi"}}]}) as emulator:
         few = ask(emulator, "keepalive_comments:count=2", stream=True)
         response = ask(emulator, f"{many}; {many}; {many}", stream=True)
@@ -66,5 +67,5 @@ def test_what_takes_long_is_done_beside_the_event_loop_and_has_a_bound(monkeypat
         notes = emulator.journal[-1].notes
     assert threads[0] == "emulator"
     assert "emulator" not in threads[1:]
-    assert [answer.text.count(": PING\n\n") for answer in (few, response)] == [2, 180_000]
-    assert notes == ("fault keepalive_comments (header) was skipped: the answer would have more than 200000 pieces",)
+    assert [answer.text.count(": PING\n\n") for answer in (few, response)] == [2, 18_000]
+    assert notes == ("fault keepalive_comments (header) was skipped: the answer would have more than 20000 pieces",)

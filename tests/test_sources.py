@@ -129,22 +129,22 @@ def test_a_file_may_have_the_name_of_a_glob(write: Write) -> None:
     assert names(load("sub[x]/main.yaml")) == ["main", "other"]
 
 
-def test_a_missing_file_is_told_with_its_neighbour(write: Write) -> None:
+def test_a_missing_file_is_reported_with_its_neighbour(write: Write) -> None:
     write("weather.yaml", file_of("one"))
     assert problems("wether.yaml") == ["wether.yaml: no such file. Did you mean 'weather.yaml'?"]
 
 
-def test_everything_wrong_in_all_of_them_is_told_at_once(write: Write) -> None:
+def test_everything_wrong_in_all_of_them_is_reported_at_once(write: Write) -> None:
     write("a.yaml", "version: 1\nrules: [{}]\n")
     write("b.yaml", "version: 1\nsed: 1\n")
-    told = problems("a.yaml", "b.yaml", "c.yaml")
-    assert [line.partition(" ")[0] for line in told] == ["a.yaml:2:9:", "b.yaml:2:1:", "c.yaml:"]
+    reported = problems("a.yaml", "b.yaml", "c.yaml")
+    assert [line.partition(" ")[0] for line in reported] == ["a.yaml:2:9:", "b.yaml:2:1:", "c.yaml:"]
 
 
 # Conflicts
 
 
-def test_what_two_files_say_differently_is_told_where_it_stands(write: Write) -> None:
+def test_what_two_files_say_differently_is_reported_where_it_stands(write: Write) -> None:
     write("a.yaml", file_of("a", seed=1, locale="de_DE", clock="virtual", unmatched="error", name="first"))
     write("b.yaml", file_of("b", seed=2, locale="fr_FR", clock="real", unmatched="generate", name="second"))
     assert problems("a.yaml", "b.yaml") == [
@@ -251,7 +251,7 @@ def test_a_long_chain_of_includes_is_followed_and_an_endless_one_is_not(write: W
     assert problems("0.yaml") == [f"{MAX_FILES}.yaml: more than {MAX_FILES} included files"]
 
 
-def test_an_include_that_is_not_there_is_told_where_it_stands(write: Write) -> None:
+def test_an_include_that_is_not_there_is_reported_where_it_stands(write: Write) -> None:
     write("main.yaml", "version: 1\ninclude:\n  - a.yaml\n  - nope.yaml\n  - x*.yaml\n  - empty\n")
     write("a.yaml", file_of("a"))
     os.mkdir("empty")
@@ -262,11 +262,11 @@ def test_an_include_that_is_not_there_is_told_where_it_stands(write: Write) -> N
     ]
 
 
-def test_what_is_wrong_in_an_included_file_is_told_there(write: Write) -> None:
+def test_what_is_wrong_in_an_included_file_is_reported_there(write: Write) -> None:
     write("main.yaml", file_of("main", include="part.yaml"))
     write("part.yaml", "version: 1\nrules:\n  - {reply: {contnt: x}}\n")
-    (told,) = problems("main.yaml")
-    assert told.startswith("part.yaml:3:14: rules[0].reply.contnt is not a valid key. Did you mean 'content'?")
+    (reported,) = problems("main.yaml")
+    assert reported.startswith("part.yaml:3:14: rules[0].reply.contnt is not a valid key. Did you mean 'content'?")
 
 
 @pytest.mark.parametrize("included", ["../outside.yaml", "sub/../../outside.yaml", "../*.yaml", ".."])
@@ -292,9 +292,9 @@ def test_an_include_may_not_leave_the_folder_by_a_link(write: Write) -> None:
 @pytest.mark.parametrize("included", ["/etc/passwd", '"\\0"'])
 def test_an_include_is_relative(write: Write, included: str) -> None:
     write("main.yaml", file_of("main", include=included))
-    (told,) = problems("main.yaml")
-    assert told.startswith("main.yaml:2:1: include '")
-    assert told.endswith("' must be relative to this file")
+    (reported,) = problems("main.yaml")
+    assert reported.startswith("main.yaml:2:1: include '")
+    assert reported.endswith("' must be relative to this file")
 
 
 def test_the_folder_is_that_of_the_file_asked_for_also_through_a_link(write: Write) -> None:
@@ -307,7 +307,7 @@ def test_the_folder_is_that_of_the_file_asked_for_also_through_a_link(write: Wri
 
 
 @pytest.mark.parametrize("source", ["a\0b.yaml", "x" * 5000 + ".yaml", "loop.yaml", "dir/x.yaml/y.yaml"])
-def test_a_strange_path_is_told_like_any_other(write: Write, source: str) -> None:
+def test_a_strange_path_is_reported_like_any_other(write: Write, source: str) -> None:
     os.symlink("loop.yaml", "loop.yaml")
     write("dir/x.yaml", file_of("x"))
     with pytest.raises(ScenarioError):
@@ -321,14 +321,14 @@ def test_a_problem_in_a_rule_is_placed_in_its_own_file(write: Write) -> None:
     write("a.yaml", file_of("one"))
     write("b.yaml", "version: 1\nrules:\n  - match:\n      prompt: {contains: x}\n    reply: {}\n")
     loaded = load("a.yaml", "b.yaml", {"rules": [{"error": "timeout"}]})
-    told = [
+    reported = [
         loaded.problem(0, ("reply",), "m"),
         loaded.problem(1, ("match", "prompt", "contains"), "m"),
         loaded.problem(1, ("match", "prompt", "equals"), "m"),
         loaded.problem(2, ("error",), "m"),
         loaded.problem(9, (), "m"),
     ]
-    assert told == [
+    assert reported == [
         Problem("a.yaml", 4, 5, "m"),
         Problem("b.yaml", 4, 16, "m"),
         Problem("b.yaml", 4, 7, "m"),

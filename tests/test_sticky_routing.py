@@ -155,7 +155,7 @@ def test_namespaces_see_what_a_single_server_shows(routed: Routed, http: httpx.C
 
 
 def test_the_journal_of_a_namespace_is_whole_behind_the_router(routed: Routed, http: httpx.Client) -> None:
-    """Whichever way its requests came, and whichever way the control API is told the namespace."""
+    """Whichever way its requests came, and however the control API is given the namespace."""
     for way in ways("whole"):
         asked(http, routed.router, "Hi", way)
     by_url = http.get(f"{routed.router}/@whole/__emulator/journal").json()

@@ -22,12 +22,16 @@ SCENARIO = {
     "rules": [
         {"name": "drawn", "match": {"prompt": {"contains": "drawn"}}, "chance": 0.5, "reply": {"content": "lucky"}},
         {"name": "plain", "match": {"prompt": {"contains": "plain"}}, "reply": {"content": "Plain."}},
-        {"name": "told", "match": {"prompt": {"contains": "told"}}, "reply": {"content": "attempt {{ attempt }}"}},
+        {
+            "name": "counted",
+            "match": {"prompt": {"contains": "counted"}},
+            "reply": {"content": "attempt {{ attempt }}"},
+        },
     ],
 }
 PROMPTS = [
     *["plain"] * 7,
-    *["told"] * 5,
+    *["counted"] * 5,
     *["drawn"] * 6,
     *["no rule"] * 4,
     *[f"plain {number}" for number in range(24)],
@@ -79,7 +83,7 @@ def test_the_same_run_gives_the_same_bodies_alone_and_on_replicas(fleet: Fleet, 
     assert len(set(expected)) == len(expected)  # each has an id of its own
     uses = [{row["name"]: row["used"] for row in replica.get("rules")["rules"]} for replica in fleet]
     assert uses[0] == uses[1] == uses[2]
-    assert (uses[0]["plain"], uses[0]["told"]) == (31, 5)
+    assert (uses[0]["plain"], uses[0]["counted"]) == (31, 5)
 
 
 def test_what_comes_at_once_at_all_replicas_is_counted_once_each(fleet: Fleet) -> None:
@@ -105,7 +109,7 @@ def learned(connection: Connection, prompt: str) -> None:
         assert connection.response().status == 200
 
 
-@pytest.mark.parametrize("prompt", ["plain", "told"])
+@pytest.mark.parametrize("prompt", ["plain", "counted"])
 def test_requests_that_come_while_one_waits_are_answered_in_order(fleet: Fleet, prompt: str) -> None:
     with Connection(fleet[0].served.port) as connection:
         learned(connection, prompt)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from redis_server import RedisServer, running_redis
 from served import served
+from talk import Alone
 
 pytestmark = pytest.mark.timeout(120)
 SCENARIO = {
@@ -20,7 +21,7 @@ SCENARIO = {
         {"reply": {"content": "The first."}},
     ],
 }
-CLIENT = httpx.Client(trust_env=False, timeout=20, limits=httpx.Limits(max_keepalive_connections=0))
+CLIENT = httpx.Client(trust_env=False, transport=Alone(), timeout=20)
 """Each request has a connection of its own, so that the kernel spreads them over workers."""
 
 

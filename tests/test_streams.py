@@ -72,10 +72,10 @@ def ask_both(
     streamed = ask(emulator, provider, {**body, "stream": True, **options}, headers=fresh_key(provider))
     assert streamed.status_code == 200, streamed.text
     said, pieces = gathered(provider, events(streamed))
-    return told(provider, whole.json()), said, pieces
+    return reported(provider, whole.json()), said, pieces
 
 
-def told(provider: str, body: dict[str, Any]) -> Said:
+def reported(provider: str, body: dict[str, Any]) -> Said:
     (choice,) = (body["model_response"] if provider == "nadles" else body)["choices"]
     message = choice["message"]
     usage = body["token_info"] if provider == "nadles" else body["usage"]

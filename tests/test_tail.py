@@ -28,9 +28,9 @@ def served() -> Any:
 
 
 def test_it_prints_a_line_for_each_exchange(served: Emulator) -> None:
-    told = tail(served.origin, "--limit", "3")
-    assert told.exit_code == 0, told.output
-    first, second, third = told.output.splitlines()
+    reported = tail(served.origin, "--limit", "3")
+    assert reported.exit_code == 0, reported.output
+    first, second, third = reported.output.splitlines()
     assert first.split()[1:5] == ["default", "serevix", "deepseek-v3", "200"]
     assert first.endswith("rule hello")
     assert second.endswith("generated")

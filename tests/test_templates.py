@@ -92,7 +92,7 @@ def test_a_template_says(template: str, said: str) -> None:
         ("{{ 'a' * turn }}", "`*` in templates needs a number next to it: {{ turn * 2 }}"),
     ],
 )
-def test_what_cannot_be_read_is_told_before_it_is_used(template: str, complaint: str) -> None:
+def test_what_cannot_be_read_is_reported_before_it_is_used(template: str, complaint: str) -> None:
     with pytest.raises(TemplateError) as error:
         check(template)
     assert str(error.value).startswith(complaint)
@@ -110,7 +110,7 @@ def test_what_cannot_be_read_is_told_before_it_is_used(template: str, complaint:
         ("{{ turn() }}", "invalid operation: value of type number is not callable (line 1 of the text)"),
     ],
 )
-def test_what_fails_is_told_in_one_sentence(template: str, complaint: str) -> None:
+def test_what_fails_is_reported_in_one_sentence(template: str, complaint: str) -> None:
     check(template)
     with pytest.raises(TemplateError) as error:
         render(template, CONTEXT)

@@ -491,8 +491,8 @@ def test_a_real_clock_is_not_moved_by_a_request(emulator: Emulator) -> None:
         params={"namespace": world.name},
         json={"seconds": 1},
     )
-    told = "This clock is real and can't be moved: set `clock: manual` in the scenario."
-    assert (response.status_code, response.json()) == (409, {"error": told})
+    reported = "This clock is real and can't be moved: set `clock: manual` in the scenario."
+    assert (response.status_code, response.json()) == (409, {"error": reported})
 
 
 def test_time_that_leaps_beyond_all_dates_stays_a_date(http: httpx.Client) -> None:

@@ -27,10 +27,10 @@ class WrongUsage(Fault):
                 raise NotApplicable("a whole answer has only one place for usage")
             return edited_body(steps, partial(self._change, context=context), context)
         changed: list[Step] = []
-        is_told = False
+        is_reported = False
         for step in steps:
             found = _usages(step, context) if isinstance(step, Data) and is_event(step) else []
-            is_told = is_told or bool(found)
+            is_reported = is_reported or bool(found)
             if not found or not isinstance(step, Data):
                 changed.append(step)
             elif self.form == "twice":
@@ -40,10 +40,10 @@ class WrongUsage(Fault):
             elif self.form != "missing" or not context.dialect.is_only_usage(chunk_of(step, context)):
                 changed.append(edited_event(step, partial(self._change, context=context), context))
         if changed == steps:
-            told_so_anyway = self.form == "twice" and is_told
+            is_sent_anyway = self.form == "twice" and is_reported
             raise NotApplicable(
                 "in this dialect, a stream may report the usage twice"
-                if told_so_anyway
+                if is_sent_anyway
                 else "the stream doesn't report the usage"
             )
         return changed

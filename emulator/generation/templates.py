@@ -54,7 +54,7 @@ def check(text: str) -> None:
     if not is_template(text):
         return
     cost(text)
-    with _told():
+    with _concise():
         named = _environment(FUEL).undeclared_variables_in_str(text)
     for name in sorted(named):
         if name not in (*NAMES, "range"):
@@ -71,7 +71,7 @@ def render(text: str, context: Mapping[str, Any]) -> str:
     unit = max(given, len(text), MAX_RANGE if price.has_range else 0)
     if price.growth * unit > MAX_SIZE:
         raise TemplateError(f"this could produce more than {MAX_SIZE} characters: it repeats its input too often")
-    with _told():
+    with _concise():
         rendered: str = _environment(_fuel(price, given)).render_str(
             text, **{name: view(value) for name, value in context.items()}
         )
@@ -93,7 +93,7 @@ def is_quick(text: str) -> bool:
     return "fake" not in text and "for" not in text and len(text) <= 10_000
 
 
-class _told:
+class _concise:
     """Turns minijinja's long message into one sentence."""
 
     def __enter__(self) -> None:

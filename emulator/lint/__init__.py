@@ -182,9 +182,9 @@ def _states(loaded: Loaded) -> Iterator[tuple[int, LintWarning]]:
             hint = did_you_mean(state, sorted(known))
             yield number, LintWarning(("match", *key_path), f"no rule sets the state '{state}'.{hint}")
     asked = {state for _, _, state in wanted}
-    is_told = any("state" in text for rule in rules for text in _templates(rule))
+    is_in_a_template = any("state" in text for rule in rules for text in _templates(rule))
     for number, key_path, state in reached:
-        if state in asked or is_told or (asked and not did_you_mean(state, sorted(asked - known))):
+        if state in asked or is_in_a_template or (asked and not did_you_mean(state, sorted(asked - known))):
             continue  # it may serve to leave another state
         hint = did_you_mean(state, sorted(asked))
         yield number, LintWarning(key_path, f"no rule matches the state '{state}'.{hint}")

@@ -23,7 +23,7 @@ FINE_TUNED = "ft:"
 
 THINKS = re.compile(r"(ft:)?(o\d|gpt-[5-9])(?!.*-chat)")
 """The models that reason before they answer."""
-THINKS_IF_TOLD = re.compile(r"(ft:)?gpt-(5\.\d|[6-9])")
+THINKS_ON_REQUEST = re.compile(r"(ft:)?gpt-(5\.\d|[6-9])")
 """Those that don't reason unless a request asks for an effort."""
 CONTEXTS = (
     ("gpt-6", 1_050_000), ("gpt-5.6", 1_050_000), ("gpt-5.5", 1_050_000), ("gpt-5.4", 1_050_000), ("gpt-5", 400_000),
@@ -95,4 +95,4 @@ def thinks(model: str, effort: str | None) -> bool:
     """Whether a model reasons with this effort; None: the request asks for none."""
     if not is_thinker(model):
         return False
-    return effort != "none" if effort is not None else THINKS_IF_TOLD.match(model) is None
+    return effort != "none" if effort is not None else THINKS_ON_REQUEST.match(model) is None

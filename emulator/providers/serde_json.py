@@ -39,7 +39,7 @@ class Span:
 
 
 class Malformed(Exception):
-    """The body is not JSON. `path` is the parser's position; its last item is None if a key was expected."""
+    """The body is not JSON. `path` is the parser's position; its last item is None where a key is missing."""
 
     def __init__(self, reason: str, path: tuple[str | int | None, ...], index: int) -> None:
         self.reason = reason

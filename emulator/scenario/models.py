@@ -223,7 +223,7 @@ class RuleModel(Model):
 
     name: str | None = None
     """The rule's name in logs and messages."""
-    match: Match = Match()
+    match: Match = Match.model_construct()  # type: ignore[assignment]  # it is a Match
     """Which requests it answers; by default, all completions."""
     priority: int = 0
     """Rules with a higher priority are tried first; equal ones in file order."""
@@ -267,7 +267,9 @@ class RuleModel(Model):
 
     def answers(self) -> tuple[AnswerModel, ...]:
         """The answers, in turn."""
-        return self.replies or (AnswerModel(reply=self.reply, error=self.error, wire=self.wire),)
+        if self.replies:
+            return self.replies
+        return (AnswerModel.model_construct(reply=self.reply, error=self.error, wire=self.wire),)  # they are valid
 
 
 class Account(Model):
@@ -357,9 +359,9 @@ class Scenario(Model):
     """What to do when no rule matches; by default, `generate` under `serve` and `error` in tests."""
     include: Names = ()
     """More files, folders or globs, relative to this file. Their rules come after this file's rules."""
-    defaults: Defaults = Defaults()
+    defaults: Defaults = Defaults.model_construct()
     """Defaults for all rules."""
-    providers: ProviderSettings = ProviderSettings()
+    providers: ProviderSettings = ProviderSettings.model_construct()  # type: ignore[assignment]
     """Settings per provider, by name."""
     accounts: Annotated[tuple[Account, ...], Field(strict=False)] = ()
     """The accepted keys; by default, any key."""

@@ -319,7 +319,7 @@ MISSING: Mapping[str, str] = {"version": ": start the scenario with the line `ve
 
 
 def _mend(name: KeyPath, value: object, schema: CoreSchema) -> str:
-    """The fix where a mapping or list was expected, in the syntax of the file; empty if there is nothing to add."""
+    """The fix where a mapping or list belongs, in the syntax of the file; empty if there is nothing to add."""
     key = name[-1] if name else ""
     shown = quote(value)
     match key, value:

@@ -167,7 +167,10 @@ class App:
                 exchange = plan.exchange
                 came_on(exchange, scope["state"][HANDLE].record)
                 exchange.planned = plan.answer
-                before_last = None if self.spool is None else self.spool.begin(exchange)
+                before_last = None
+                if self.spool is not None:
+                    before_last = self.spool.begin(exchange)
+                    await self.spool.safe()
                 exchange.playback = await play(
                     plan.answer, pending.start, pending.clock, scope, send, self.players, exchange, before_last
                 )

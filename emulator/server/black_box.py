@@ -28,7 +28,7 @@ class Box:
         self._numbers[1 + which] = 0
 
     def append(self, which: int, data: bytes) -> bool:
-        """Adds to the log in one half. Returns whether there was room."""
+        """Adds to the log in one half. Returns whether it fitted."""
         used = self._numbers[1 + which]
         end = used + len(data)
         if end > self._size:

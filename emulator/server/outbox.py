@@ -30,7 +30,7 @@ MAX_WAITING, MAX_WAITING_BYTES = 10_000, 64 * 2**20
 MAX_BATCH, MAX_BATCH_BYTES = 200, 2 * 2**20
 TURN = 0.001
 """Seconds of work before the event loop gets a turn."""
-SHARE, SHARE_OF_MANY = 63.0, 3.0
+SHARE, SHARE_OF_MANY = 127.0, 3.0
 """Seconds of rest for each second of serializing exchanges, unless a reader waits; and if many exchanges wait."""
 MANY = 5000
 MIN_REST, MAX_REST = 0.02, 2.0

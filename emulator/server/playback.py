@@ -131,7 +131,7 @@ async def _play(
         return player.playback
     is_last = player.end()
     if handle.protocol.keeps_no_state and not is_last and player.afterwards is None and cycle.keep_alive:
-        _close_books(cycle)
+        _finish_records(cycle)
         return player.playback
     afterwards = player.afterwards if player.playback.ended == "complete" else None
     lingers = afterwards is not None and afterwards.idle is not None and afterwards.next != "answer"
@@ -188,7 +188,7 @@ async def settle(cycle: Cycle) -> None:
     await _settle(cycle, False, lingers=False)
 
 
-def _close_books(cycle: Cycle) -> None:
+def _finish_records(cycle: Cycle) -> None:
     """The same in four lines, as uvicorn does for httptools after the last byte of an answer."""
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
@@ -202,7 +202,7 @@ async def _send_whole(
     """Sends an answer that is due immediately: one head and one body, in as few writes as a slow reader allows."""
     playback = send_in_one(planned, start, clock, handle) if _is_usual(cycle, handle) else None
     if playback is not None:
-        _close_books(cycle)
+        _finish_records(cycle)
         return playback
     body = b"" if planned.status in BODILESS else planned.body()
     if cycle.more_body:

@@ -18,6 +18,8 @@ FULL = 8 * 2**20
 """The bytes in a spool at which its exchanges should be written down."""
 MAX_ENTRIES = 20_000
 """The most entries of a spool; more are never needed."""
+TRY_INTERVAL = 0.002
+"""Seconds between two looks whether a full connection has been emptied."""
 _SKIP = b"*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n"
 """Redis doesn't reply to the next command: a reply that nobody has read would end the connection with a reset when this
 process is killed, and what was sent on it could be lost."""
@@ -32,7 +34,7 @@ class RedisSpool:
         self.bytes = 0
         """The bytes of all entries since the last time they were written down."""
         self.on_full: Callable[[], None] = lambda: None
-        self._packets = packets
+        self._packets, self._link = packets, packets.link
         self._loop = asyncio.get_running_loop()
         self._packer = Packer(is_private=False)
         limit = f"*8\r\n$4\r\nXADD\r\n{_word(spool)}$6\r\nMAXLEN\r\n$1\r\n~\r\n{_word(str(MAX_ENTRIES))}"
@@ -50,6 +52,9 @@ class RedisSpool:
         self._open: set[int] = set()
         self._answered: Exchange | None = None
         self._is_due = False
+        self._waiting: list[asyncio.Future[None]] = []
+        self._is_safe = True
+        """Whether the kernel has taken all entries."""
         packets.replied = self.flush
 
     def answered(self, exchange: Exchange, catch: Catch, recollection: Recollection | None = None) -> None:
@@ -65,7 +70,8 @@ class RedisSpool:
         record = begun(self._packer, exchange)
         self._open.add(exchange.number)
         number = b"%d" % exchange.number
-        self._packets.push(b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n" % (self._set, len(number), number, len(record), record))
+        data = b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n" % (self._set, len(number), number, len(record), record)
+        self._is_safe = self._link.push(data)
         return partial(self._almost_over, exchange)
 
     def _almost_over(self, exchange: Exchange, playback: Playback, size: int, frames: int, now: float) -> None:
@@ -95,17 +101,42 @@ class RedisSpool:
             if self._over:
                 parts += [b"%b$%d\r\n%d\r\n" % (self._unset, len(str(number)), number) for number in self._over]
                 self._over.clear()
-            self._packets.push(parts[0] if len(parts) == 1 else b"".join(parts))
+            self._is_safe = self._link.push(parts[0] if len(parts) == 1 else b"".join(parts))
             self._records.clear()
             self._last = self.entry
             self.bytes += len(data)
             if self.bytes > FULL:
                 self.on_full()
         if self._held:
-            held, self._held = self._held, []
-            for transport, wire in held:
-                transport.write(wire)
+            if self._is_safe:
+                self._release()
+            else:
+                self._loop.call_soon(self._release_soon)
         return self._last
+
+    def _release(self) -> None:
+        held, self._held = self._held, []
+        for transport, wire in held:
+            transport.write(wire)
+
+    def _release_soon(self) -> None:
+        if self._link.is_writing:
+            self._loop.call_later(TRY_INTERVAL, self._release_soon)
+        else:
+            self._is_safe = True
+            self._release()
+            waiting, self._waiting = self._waiting, []
+            for safe in waiting:
+                if not safe.done():
+                    safe.set_result(None)
+
+    async def safe(self) -> None:
+        """Returns once the kernel has taken everything so far."""
+        if not self._is_safe:
+            safe = self._loop.create_future()
+            self._waiting.append(safe)
+            self._loop.call_soon(self._release_soon)
+            await safe
 
     def new_period(self) -> int:
         """Sends what waits, and lets no later entry refer to earlier ones. Returns the number of the last entry."""

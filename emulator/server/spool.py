@@ -42,6 +42,10 @@ class Spool(Protocol):
         """Keeps an exchange whose answer is about to be sent. Returns what to call before its last bytes are sent."""
         ...
 
+    async def safe(self) -> None:
+        """Returns once everything that was kept so far is safe."""
+        ...
+
     def end(self, exchange: Exchange) -> None:
         """Keeps how it has ended."""
         ...

@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from emulator.state.exchanges import MAX_TEXT, Exchange, size_of
 from emulator.state.recorded import MAX_REQUEST_BYTES, Why
@@ -138,7 +139,7 @@ class Journal:
             self._kept[exchange.number] = exchange
             self.bytes += exchange.size
             self.shelf.bytes += exchange.size
-            if exchange.ended == "lost":  # nobody has been told how it ended
+            if exchange.ended == "lost":  # its end has not been reported
                 self._notify(exchange)
         self._kept = OrderedDict(sorted(self._kept.items()))
         while len(self._kept) > self.capacity:
@@ -184,9 +185,13 @@ class Journal:
         over = len(self._kept) - self.capacity
         if over < SLACK:
             return
-        for number in [number for number, each in self._kept.items() if each.size][:over]:
-            self._kept.move_to_end(number, last=False)
-            self.drop_oldest()
+        kept, dropped = self._kept, 0
+        for exchange in list(islice((each for each in kept.values() if each.size), over)):
+            del kept[exchange.number]
+            exchange.is_kept = False
+            dropped += exchange.size
+        self.bytes -= dropped
+        self.shelf.bytes -= dropped
 
     def clear(self) -> None:
         """Removes all exchanges; numbers continue."""

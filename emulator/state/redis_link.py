@@ -4,6 +4,8 @@ redis-py connects, so it handles addresses, passwords and TLS. After that, its c
 than the steps themselves, and hiredis parses the replies."""
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -24,6 +26,8 @@ class RedisLink(asyncio.Protocol):
         self._writer: Any = None
         """asyncio's stream, which would close its socket when garbage-collected."""
         self._transport: asyncio.Transport | None = None
+        self._descriptor = -1
+        """That of its socket; -1 with TLS."""
         self._reader = Reader()
         self._replies: list[Any] = []
         self._expected = 0
@@ -40,6 +44,11 @@ class RedisLink(asyncio.Protocol):
         """Whether a packet awaits its replies."""
         return self._then is not None
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether something waits until the kernel takes it."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+
     async def open(self) -> None:
         """Connects. Raises RedisError, OSError or TimeoutError."""
         opened = self._connection.client.connection_pool.make_connection()
@@ -49,19 +58,31 @@ class RedisLink(asyncio.Protocol):
         self._reader = Reader()
         transport.set_protocol(self)
         self._transport = transport
+        is_plain = transport.get_extra_info("sslcontext") is None
+        self._descriptor = transport.get_extra_info("socket").fileno() if is_plain else -1
 
     def send(self, commands: Sequence[Command], then: Replied) -> None:
         """Sends a packet; `then` receives the replies, unless the connection is lost first."""
         assert self._transport is not None
         self._expected, self._then = len(commands), then
         self._timer = asyncio.get_running_loop().call_later(REPLY_TIMEOUT, self._is_late)
-        self._transport.write(b"".join([pack_command(command) for command in commands]))  # type: ignore[arg-type]
+        data = b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]
+        self._write(self._transport, data)
 
-    def push(self, data: bytes) -> None:
-        """Sends commands that have no replies, if it is open. They arrive before any later packet, even if this process
-        is killed immediately."""
-        if self._transport is not None:
-            self._transport.write(data)
+    def push(self, data: bytes) -> bool:
+        """Sends commands that have no replies, if it is open. Returns False if the kernel has not taken all of them
+        yet; otherwise they arrive even if this process is killed immediately."""
+        return self._transport is None or self._write(self._transport, data)
+
+    def _write(self, transport: asyncio.Transport, data: bytes) -> bool:
+        """Writes immediately: uvloop's transports wait for the end of the turn, and then write in any order."""
+        if self._descriptor >= 0 and not transport.get_write_buffer_size():
+            with contextlib.suppress(OSError):  # full or broken: the transport finds out
+                data = data[os.write(self._descriptor, data) :]
+            if not data:
+                return True
+        transport.write(data)
+        return False
 
     def close(self) -> None:
         """Closes the connection, without a notification."""

@@ -119,7 +119,7 @@ class Packets:
         self._settlements: deque[Step] = deque()
         """The settlements that Redis has not confirmed, in order."""
         self._dropped = 0
-        self._link = RedisLink(connection, self._lost)
+        self.link = RedisLink(connection, self._lost)
         self._loop = asyncio.get_running_loop()
         self._is_due = self._is_closed = False
         """Whether a packet will be sent at the end of this turn; whether no more will be sent."""
@@ -140,7 +140,7 @@ class Packets:
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
-        self._link.close()
+        self.link.close()
         if self._patience is not None:
             self._patience.cancel()
         if self._settlements:
@@ -163,11 +163,6 @@ class Packets:
             self._dropped += 1
         self.put(step)
         return confirmed
-
-    def push(self, data: bytes) -> None:
-        """Sends commands that have no replies, before anything else that is sent later; drops them if the connection
-        isn't open."""
-        self._link.push(data)
 
     def count(self, namespace: str, counting: Counting) -> Reply[Counted]:
         """Counts a request, together with all that arrive until the next packet is sent."""
@@ -198,7 +193,7 @@ class Packets:
             return
         if self._connection.is_gone:  # something else may have detected it in the meantime: don't let callers wait
             self._failed(self._connection.gone())
-        elif not self._link.is_open:
+        elif not self.link.is_open:
             if self._opening is None:
                 self._opening = self._loop.create_task(self._open())
         else:
@@ -209,13 +204,13 @@ class Packets:
                     batch.append(counts)
                 self._counts = {}
             self._sent = batch
-            self._link.send([each.words for each in batch], self._replied)
+            self.link.send([each.words for each in batch], self._replied)
 
     async def _open(self) -> None:
         from redis.exceptions import RedisError
 
         try:
-            await self._link.open()
+            await self.link.open()
             self.opened()
         except (RedisError, OSError, TimeoutError) as error:
             self._lost(error)
@@ -251,7 +246,7 @@ class Packets:
             whole = [next(again) if _says(answer, "NOSCRIPT") else answer for answer in answers]
             self._replied(whole, is_loaded=True)
 
-        self._link.send([*loads, *[each.words for each in missing]], done)
+        self.link.send([*loads, *[each.words for each in missing]], done)
 
     def _lost(self, error: BaseException) -> None:
         self._failed(self._connection.lost(error))
@@ -263,7 +258,7 @@ class Packets:
 
     def _failed(self, error: StoreGone) -> None:
         """Fails all waiting calls; settlements are sent again in order once the store is back."""
-        self._link.close()
+        self.link.close()
         failed = [*self._sent, *self._steps, *self._counts.values()]
         self._sent, self._counts = [], {}
         self._steps.clear()

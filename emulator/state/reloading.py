@@ -51,13 +51,13 @@ async def watch(
         stamps: object = None
         rested = 0.0
         async with contextlib.aclosing(_ticks(await _away(_folders, files), stop)) as ticks:
-            async for is_told in ticks:
-                if not is_told and moment() < rested:
+            async for is_notified in ticks:
+                if not is_notified and moment() < rested:
                     continue
                 began = moment()
                 before, stamps = stamps, await _away(_stamps, sources, files)
                 rested = moment() + REST * (moment() - began)
-                if not is_told and stamps == before:
+                if not is_notified and stamps == before:
                     continue
                 now = await _away(fingerprint, sources, files)
                 if now == seen and not looks_again:

@@ -213,16 +213,16 @@ def test_limits_stops_and_candidates_are_honored(client: genai.Client) -> None:
         config = types.GenerateContentConfig(**members)
         return client.models.generate_content(model=MODEL, contents="Count", config=config)
 
-    def told(answer: types.GenerateContentResponse) -> list[Any]:
+    def reported(answer: types.GenerateContentResponse) -> list[Any]:
         return [
             ((each.content.parts or [])[0].text if each.content else None, each.finish_reason)
             for each in answer.candidates or []
         ]
 
     stop, limit = types.FinishReason.STOP, types.FinishReason.MAX_TOKENS
-    assert told(ask(max_output_tokens=2)) == [("one two", limit)]
-    assert told(ask(stop_sequences=["three", "five"])) == [("one two ", stop)]
-    assert told(ask(candidate_count=2)) == [("one two three four five six", stop)] * 2
+    assert reported(ask(max_output_tokens=2)) == [("one two", limit)]
+    assert reported(ask(stop_sequences=["three", "five"])) == [("one two ", stop)]
+    assert reported(ask(candidate_count=2)) == [("one two three four five six", stop)] * 2
     probable = (ask(response_logprobs=True, logprobs=2, max_output_tokens=2).candidates or [])[0]
     assert probable.logprobs_result is not None
     chosen, top = probable.logprobs_result.chosen_candidates, probable.logprobs_result.top_candidates
@@ -254,7 +254,7 @@ def test_errors_are_raised_with_status_and_message(client: genai.Client, emulato
         client.models.generate_content(model=MODEL, contents="Hi", config=config)
 
 
-def test_the_sdk_retries_when_it_is_told_to(emulator: Emulator) -> None:
+def test_the_sdk_retries_when_it_is_asked_to(emulator: Emulator) -> None:
     retrying = types.HttpRetryOptions(attempts=2, initial_delay=0.01, jitter=0)
     with client_of(emulator, retry_options=retrying) as client:
         assert client.models.generate_content(model=MODEL, contents="Fail once").text == "There."

@@ -103,7 +103,7 @@ def test_an_answer_is_parsed_into_a_type(client: OpenAI, provider: str) -> None:
         assert isinstance(stream.get_final_response().output_parsed, Trip)
 
 
-def test_errors_and_ends_are_told(client: OpenAI, provider: str) -> None:
+def test_errors_and_ends_are_reported(client: OpenAI, provider: str) -> None:
     with pytest.raises(openai.InternalServerError):
         client.responses.create(model=MODELS[provider], input="Busy")
     with pytest.raises((openai.BadRequestError, openai.NotFoundError)):
@@ -121,10 +121,10 @@ def test_a_busy_server_is_asked_again(emulator: Emulator, provider: str) -> None
     client.close()
 
 
-def test_an_error_inside_a_stream_is_raised_or_told(emulator: Emulator) -> None:
+def test_an_error_inside_a_stream_is_raised_or_reported(emulator: Emulator) -> None:
     client = OpenAI(**options(emulator, "openai"), default_headers={"x-emulator-fault": "error_event"})
-    told = list(client.responses.create(model="gpt-4o", input="Hi", stream=True))[-1]
-    assert told.type == "error"
+    reported = list(client.responses.create(model="gpt-4o", input="Hi", stream=True))[-1]
+    assert reported.type == "error"
     failing = client.with_options(default_headers={"x-emulator-fault": "error_event:form=failed"})
     last = list(failing.responses.create(model="gpt-4o", input="Hi", stream=True))[-1]
     assert last.type == "response.failed"

@@ -264,7 +264,7 @@ CLIENTS: Mapping[str, Client] = {
                 "MaxToken chat completions",
                 "/maxtoken/v1",
                 standard(passed=17, otherwise=21, not_applicable=12),
-                note="MaxToken documents neither tools nor `response_format`; it streams unless told not to, so set "
+                note="MaxToken documents neither tools nor `response_format`; it streams by default, so set "
                 "`stream_default: false`.",
             ),
             "Serevix": Row("Serevix chat completions", "/serevix/v1", STANDARD),

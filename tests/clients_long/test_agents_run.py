@@ -90,7 +90,11 @@ def test_an_agent_completes_its_task(
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         written = (folder / "count.txt").read_text().strip()
-        told = {"written": written, "says": says in words(done.stdout), "requests": [e.rule for e in emulator.journal]}
-        clients_results.add(name, row, {"task": told})
-        assert {"task": told} == client.rows[row].expected
+        reported = {
+            "written": written,
+            "says": says in words(done.stdout),
+            "requests": [e.rule for e in emulator.journal],
+        }
+        clients_results.add(name, row, {"task": reported})
+        assert {"task": reported} == client.rows[row].expected
         emulator.assert_no_findings()

@@ -417,7 +417,7 @@ OTHERS: dict[str, tuple[str, list[Step]]] = {
 
 
 @pytest.mark.parametrize("reason", OTHERS)
-def test_what_cannot_be_done_to_an_answer_is_told(reason: str) -> None:
+def test_what_cannot_be_done_to_an_answer_is_reported(reason: str) -> None:
     fault, steps = OTHERS[reason]
     with pytest.raises(NotApplicable) as raised:
         rewritten(fault, steps)

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from zlib import crc32
 
 import pytest
 from rawhttp import HEAD_TIMEOUT
@@ -57,8 +58,8 @@ def finish(reason: str, counts: str = COUNTS, text: str = '""') -> bytes:
 
 
 def counts(completion: int) -> str:
-    told = COUNTS.replace('"completion_tokens":4', f'"completion_tokens":{completion}')
-    return told.replace('"total_tokens":9', f'"total_tokens":{5 + completion}')
+    reported = COUNTS.replace('"completion_tokens":4', f'"completion_tokens":{completion}')
+    return reported.replace('"total_tokens":9', f'"total_tokens":{5 + completion}')
 
 
 def empty(more: str = "") -> bytes:
@@ -357,10 +358,10 @@ def text_of(chunks: list[Any]) -> str:
 @pytest.mark.parametrize("provider", EVERY_PROVIDER)
 def test_an_error_event_is_the_error_of_the_provider(virtual: Virtual, provider: str, name: str) -> None:
     refused, _ = virtual.get(f"error:name={name}", provider=provider)
-    told = json.loads(seen(refused)[2])
-    assert virtual.events(f"error_event:name={name},form=first", provider=provider) == [told]
+    reported = json.loads(seen(refused)[2])
+    assert virtual.events(f"error_event:name={name},form=first", provider=provider) == [reported]
     *healthy, last = virtual.events(f"error_event:name={name}", provider=provider)
-    assert (text_of(healthy), last) == ("Hé, you", told)
+    assert (text_of(healthy), last) == ("Hé, you", reported)
 
 
 @pytest.mark.parametrize("provider", EVERY_PROVIDER)
@@ -373,7 +374,7 @@ def test_a_truncated_stream_has_no_finish_reason_and_no_usage(virtual: Virtual, 
 
 @pytest.mark.parametrize("streamed", [True, False])
 @pytest.mark.parametrize("provider", EVERY_PROVIDER)
-def test_the_finish_reason_is_told_in_each_place(virtual: Virtual, provider: str, streamed: bool) -> None:
+def test_the_finish_reason_is_reported_in_each_place(virtual: Virtual, provider: str, streamed: bool) -> None:
     if streamed:
         chunks = virtual.events("finish_reason:value=odd,native=odder", provider=provider)
         choice = next(c for chunk in chunks for c in choices_in(chunk) if c["finish_reason"] is not None)
@@ -394,15 +395,15 @@ def test_the_usage_of_each_provider_is_found(virtual: Virtual, provider: str) ->
     assert set(numbers(virtual.body("usage:form=zeros", provider=provider)[name])) == {0}
     asked: dict[str, Any] = {"stream_options": {"include_usage": True}}
 
-    def told(fault: str) -> list[Any]:
+    def reported(fault: str) -> list[Any]:
         return [chunk[name] for chunk in virtual.events(fault, provider=provider, **asked) if name in chunk]
 
-    used = [usage for usage in told("latency:seconds=0") if usage]
+    used = [usage for usage in reported("latency:seconds=0") if usage]
     assert len(used) == 1
-    assert told("usage") == []
-    assert set(told("usage:form=null")) == {None}
-    assert [usage for usage in told("usage:form=twice") if usage] == used * 2
-    zeros = [usage for usage in told("usage:form=zeros") if usage]
+    assert reported("usage") == []
+    assert set(reported("usage:form=null")) == {None}
+    assert [usage for usage in reported("usage:form=twice") if usage] == used * 2
+    zeros = [usage for usage in reported("usage:form=zeros") if usage]
     assert [set(numbers(usage)) for usage in zeros] == [{0}]
 
 
@@ -488,10 +489,10 @@ def test_every_fault_of_content_suits_a_text_with_a_gap(virtual: Virtual) -> Non
 def test_log_probabilities_are_cut_with_the_text(virtual: Virtual, content: str) -> None:
     body = virtual.body(f"finish_reason:content={content}", provider="deepseek", logprobs=True)
     (choice,) = choices_in(body)
-    told = "".join(row["token"] for row in choice["logprobs"]["content"] or ())
-    assert told == choice["message"]["content"] == ("Hé" if content == "half" else "")
+    reported = "".join(row["token"] for row in choice["logprobs"]["content"] or ())
+    assert reported == choice["message"]["content"] == ("Hé" if content == "half" else "")
     chunks = virtual.events(f"finish_reason:content={content}", provider="deepseek", logprobs=True)
-    assert text_of(chunks) == told
+    assert text_of(chunks) == reported
 
 
 # Together
@@ -511,13 +512,15 @@ def test_faults_are_applied_in_the_order_of_the_table_however_they_are_named(vir
     assert virtual.record().notes == ()
 
 
-def test_every_two_faults_of_content_get_along(virtual: Virtual) -> None:
+@pytest.mark.parametrize("part", PARTS)
+def test_every_two_faults_of_content_get_along(virtual: Virtual, part: str) -> None:
     """Some undo others, and say so; none brings the emulator down."""
     kinds = [fault for fault in of_family("content") if fault != "done_then_open"]
     for first in kinds:
         for second in kinds:
-            for prompt in ("Hi", "Call"):
-                data, ending = virtual.get(f"{first}; {second}", prompt)
+            pair = f"{first}; {second}"
+            for prompt in ("Hi", "Call") if part == "all" else [("Hi", "Call")[crc32(pair.encode()) % 2]]:
+                data, ending = virtual.get(pair, prompt)
                 assert b"x-emulator-error" not in data, (first, second)
                 assert ending == "eof"
 
@@ -546,7 +549,7 @@ def test_every_two_faults_of_content_get_along(virtual: Virtual) -> None:
         ("null_content", "Refuse", False, "there is no text that could be null"),
     ],
 )
-def test_a_fault_that_cannot_be_applied_is_told(
+def test_a_fault_that_cannot_be_applied_is_reported(
     virtual: Virtual, fault: str, prompt: str, streamed: bool, reason: str
 ) -> None:
     healthy, _ = virtual.get("", prompt, streamed=streamed)

@@ -347,7 +347,7 @@ OTHERS: dict[str, tuple[str, list[Step], bool]] = {
 
 
 @pytest.mark.parametrize("reason", OTHERS)
-def test_what_cannot_be_framed_so_is_told(reason: str) -> None:
+def test_what_cannot_be_framed_so_is_reported(reason: str) -> None:
     fault, steps, streamed = OTHERS[reason]
     with pytest.raises(NotApplicable) as raised:
         rewritten(fault, steps, streamed=streamed)

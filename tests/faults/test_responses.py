@@ -212,7 +212,7 @@ def test_streams_go_wrong_in_the_terms_of_the_dialect(endpoint: Endpoint) -> Non
     assert last == {**late, "item_id": last["item_id"]}
 
 
-def test_an_odd_reason_is_told_in_the_last_event(endpoint: Endpoint) -> None:
+def test_an_odd_reason_is_reported_in_the_last_event(endpoint: Endpoint) -> None:
     last = read(endpoint.answered("finish_reason:value=odd")[0])[-1]
     assert (last["type"], last["response"]["status"]) == ("response.incomplete", "incomplete")
     assert last["response"]["incomplete_details"] == {"reason": "odd"}

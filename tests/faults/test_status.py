@@ -197,15 +197,15 @@ def test_the_first_error_wins(virtual: Virtual) -> None:
 @pytest.mark.parametrize("name", ["overloaded", "unauthorized", "content_policy"])
 @pytest.mark.parametrize("provider", EVERY_PROVIDER)
 def test_an_error_under_200_is_the_error_of_the_provider(virtual: Virtual, provider: str, name: str) -> None:
-    def told(fault: str) -> tuple[bytes, Any]:
+    def reported(fault: str) -> tuple[bytes, Any]:
         data, _ = virtual.get(f"{fault}:name={name}", "Hi", provider=provider, user=f"{fault}{name}")
         top, _, body = data.partition(b"\r\n\r\n")
         said = body.partition(b" (request id: ")[0]  # which differs, as it should
         return top.split(b"\r\n")[0], said
 
-    status, body = told("error_200")
+    status, body = reported("error_200")
     assert status == b"HTTP/1.1 200 OK"
-    assert body == told("error")[1]
+    assert body == reported("error")[1]
     assert body
 
 
@@ -245,7 +245,7 @@ def test_the_choices_are_empty_wherever_they_stand(virtual: Virtual, provider: s
         ("empty_choices", "Refuse", False, "the answer doesn't come from a model"),
     ],
 )
-def test_a_fault_that_cannot_be_applied_is_told(
+def test_a_fault_that_cannot_be_applied_is_reported(
     virtual: Virtual, fault: str, prompt: str, streamed: bool, reason: str
 ) -> None:
     healthy, _ = virtual.get("", prompt, streamed=streamed)

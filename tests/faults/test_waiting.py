@@ -176,7 +176,7 @@ def test_a_whole_answer_behind_heartbeats_is_still_whole(virtual: Virtual) -> No
     ("fault", "streamed", "reason"),
     [("keepalive_comments", False, "the answer is not a stream"), ("blank_lines", True, "the answer is a stream")],
 )
-def test_a_fault_that_cannot_be_applied_is_told(virtual: Virtual, fault: str, streamed: bool, reason: str) -> None:
+def test_a_fault_that_cannot_be_applied_is_reported(virtual: Virtual, fault: str, streamed: bool, reason: str) -> None:
     data, _ = virtual.get(fault, streamed=streamed)
     assert data == (stream(*EVENTS) if streamed else whole(BODY))
     assert virtual.record().notes == (f"fault {fault} (header) was skipped: {reason}",)

@@ -217,8 +217,8 @@ class TestThinking:
             assert found == shown
 
     def test_hidden_thoughts_are_paid_for(self, endpoint: Endpoint) -> None:
-        told = endpoint.post("greet", model="claude-opus-5-5").json()["usage"]
-        assert (told["output_tokens"], told["output_tokens_details"]) == (4, {"thinking_tokens": 3})
+        reported = endpoint.post("greet", model="claude-opus-5-5").json()["usage"]
+        assert (reported["output_tokens"], reported["output_tokens_details"]) == (4, {"thinking_tokens": 3})
 
     @pytest.mark.parametrize(
         ("model", "asked", "message"),
@@ -510,7 +510,7 @@ class TestRefusals:
         asked, message = REFUSED[members]
         assert endpoint.refused("greet", **asked) == message
 
-    def test_an_unknown_block_is_told_which_there_are(self, endpoint: Endpoint) -> None:
+    def test_an_unknown_block_is_refused_with_those_there_are(self, endpoint: Endpoint) -> None:
         message = endpoint.refused({"role": "user", "content": [{"type": "odd"}]})
         assert message.startswith("messages.0.content.0: Input tag 'odd' found using 'type' does not match any of the ")
 
@@ -594,14 +594,14 @@ def cached(seconds: str | None = None) -> list[Json]:
 
 class TestTheCache:
     def counts(self, endpoint: Endpoint, **members: Any) -> tuple[int, int, int, int]:
-        told = endpoint.post("greet", **members).json()["usage"]
-        parts = told["cache_creation"]
-        assert sum(parts.values()) == told["cache_creation_input_tokens"]
+        reported = endpoint.post("greet", **members).json()["usage"]
+        parts = reported["cache_creation"]
+        assert sum(parts.values()) == reported["cache_creation_input_tokens"]
         return (
-            told["input_tokens"],
+            reported["input_tokens"],
             parts["ephemeral_5m_input_tokens"],
             parts["ephemeral_1h_input_tokens"],
-            told["cache_read_input_tokens"],
+            reported["cache_read_input_tokens"],
         )
 
     def test_what_is_marked_is_written_once_then_read_for_five_minutes(self, endpoint: Endpoint) -> None:
@@ -637,8 +637,8 @@ class TestTheCache:
         system = [{"type": "text", "text": LONG}]
         _, first, _, _ = self.counts(endpoint, system=system, **mark)
         turns = ("greet", {"role": "assistant", "content": "Hello"}, "greet")
-        told = endpoint.post(*turns, system=system, **mark).json()["usage"]
-        assert (told["cache_read_input_tokens"], told["cache_creation_input_tokens"]) == (first, 3)
+        reported = endpoint.post(*turns, system=system, **mark).json()["usage"]
+        assert (reported["cache_read_input_tokens"], reported["cache_creation_input_tokens"]) == (first, 3)
 
 
 class TestLimits:
@@ -722,13 +722,13 @@ class TestBesideMessages:
     def test_answers_cost_what_the_model_costs(
         self, endpoint: Endpoint, model: str, prompt: str, per_million: str
     ) -> None:
-        told = endpoint.post(prompt, model=model).json()["usage"]
+        reported = endpoint.post(prompt, model=model).json()["usage"]
         price = Decimal(per_million)
-        tokens = told["input_tokens"] * price + told["output_tokens"] * 5 * price
+        tokens = reported["input_tokens"] * price + reported["output_tokens"] * 5 * price
         assert endpoint.emulator.journal[-1].cost == tokens / 1_000_000
 
     def test_haiku_costs_more_for_long_prompts(self, configured: Any) -> None:
         endpoint = configured()
-        told = endpoint.post("word " * 100_100, model="claude-haiku-5-5").json()["usage"]
-        tokens = told["input_tokens"] * Decimal("0.50") + told["output_tokens"] * Decimal("2.50")
+        reported = endpoint.post("word " * 100_100, model="claude-haiku-5-5").json()["usage"]
+        tokens = reported["input_tokens"] * Decimal("0.50") + reported["output_tokens"] * Decimal("2.50")
         assert endpoint.emulator.journal[-1].cost == tokens / 1_000_000

@@ -327,7 +327,7 @@ class TestTheModel:
         taken = ask(serving(script("cloudsway", *RULES, lenient=True)), "cloudsway", body)
         assert taken.json()["model"] == MODEL
 
-    def test_is_told_as_it_was_asked_for(self, scripted: Emulator, ask: Ask) -> None:
+    def test_is_reported_as_it_was_asked_for(self, scripted: Emulator, ask: Ask) -> None:
         assert ask(scripted, "cloudsway", question("cloudsway", model="any")).json()["model"] == "any"
 
 
@@ -385,7 +385,7 @@ class TestAnAnswerIsLimited:
 
 
 class TestLogprobs:
-    def test_are_told_beside_the_message(self, scripted: Emulator, ask: Ask) -> None:
+    def test_are_reported_beside_the_message(self, scripted: Emulator, ask: Ask) -> None:
         body = question("cloudsway", logprobs=True, top_logprobs=2, thinking={"type": "disabled"})
         (only,) = ask(scripted, "cloudsway", body).json()["choices"]
         assert list(only) == ["index", "message", "logprobs", "finish_reason", "native_finish_reason"]
@@ -403,10 +403,10 @@ class TestLogprobs:
         body = question("cloudsway", logprobs=True, top_logprobs=1)
         (only,) = ask(scripted, "cloudsway", body).json()["choices"]
         chunks = events(ask(scripted, "cloudsway", {**body, "stream": True}))
-        told = [row["logprobs"] for event in chunks for row in event["choices"] if row.get("logprobs")]
+        reported = [row["logprobs"] for event in chunks for row in event["choices"] if row.get("logprobs")]
         for part in ("content", "reasoning_content"):
-            assert [row for one in told for row in one[part] or ()] == only["logprobs"][part]
-        assert len(told) == 6
+            assert [row for one in reported for row in one[part] or ()] == only["logprobs"][part]
+        assert len(reported) == 6
 
 
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}

@@ -49,7 +49,7 @@ def says(content: str | None = "Rain.") -> dict[str, Any]:
     return {"role": "assistant", "content": content}
 
 
-def told(emulator: Emulator, ask: Ask, provider: str, *messages: dict[str, Any], **members: Any) -> str | None:
+def reported(emulator: Emulator, ask: Ask, provider: str, *messages: dict[str, Any], **members: Any) -> str | None:
     """Returns the error for a conversation; None if it is answered."""
     response = ask(emulator, provider, question(provider, messages=list(messages), **members))
     if response.status_code == 200:
@@ -73,7 +73,7 @@ class TestAResultOfATool:
         ids=["after a user", "first", "after an answer", "after the answer", "after the next question"],
     )
     def test_follows_a_call(self, provider: str, messages: list[Any], emulator: Emulator, ask: Ask) -> None:
-        assert told(emulator, ask, provider, *messages) == UNPRECEDED
+        assert reported(emulator, ask, provider, *messages) == UNPRECEDED
 
     @pytest.mark.parametrize("provider", CALLING)
     @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ class TestAResultOfATool:
         ids=["at the end", "before a question", "half", "half, then an answer", "of another call", "interrupted"],
     )
     def test_is_there_for_every_call(self, provider: str, messages: list[Any], emulator: Emulator, ask: Ask) -> None:
-        assert told(emulator, ask, provider, *messages) == UNANSWERED
+        assert reported(emulator, ask, provider, *messages) == UNANSWERED
 
     @pytest.mark.parametrize("provider", CALLING)
     @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ class TestAResultOfATool:
         ids=["one", "in any order", "again and again", "none called"],
     )
     def test_is_taken_otherwise(self, provider: str, messages: list[Any], emulator: Emulator, ask: Ask) -> None:
-        assert told(emulator, ask, provider, *messages) is None
+        assert reported(emulator, ask, provider, *messages) is None
 
 
 @pytest.mark.parametrize("provider", FORWARDING)
@@ -111,63 +111,63 @@ class TestTheReasoningOfACall:
     def test_has_to_be_sent_back(self, provider: str, emulator: Emulator, ask: Ask) -> None:
         for reasoning in ({"reasoning_content": None}, {}):
             call = {name: value for name, value in calls("a").items() if name != "reasoning_content"}
-            assert told(emulator, ask, provider, user(), {**call, **reasoning}, result("a")) == FORGOTTEN
+            assert reported(emulator, ask, provider, user(), {**call, **reasoning}, result("a")) == FORGOTTEN
 
     def test_has_to_be_sent_back_in_later_turns_too(self, provider: str, emulator: Emulator, ask: Ask) -> None:
         messages = [user(), calls("a", reasoning_content=None), result("a"), says(), user()]
-        assert told(emulator, ask, provider, *messages) == FORGOTTEN
+        assert reported(emulator, ask, provider, *messages) == FORGOTTEN
 
     def test_may_have_been_empty(self, provider: str, emulator: Emulator, ask: Ask) -> None:
-        assert told(emulator, ask, provider, user(), calls("a", reasoning_content=""), result("a")) is None
+        assert reported(emulator, ask, provider, user(), calls("a", reasoning_content=""), result("a")) is None
 
     def test_is_not_asked_for_without_thinking(self, provider: str, emulator: Emulator, ask: Ask) -> None:
         messages = [user(), calls("a", reasoning_content=None), result("a")]
-        assert told(emulator, ask, provider, *messages, **NOT_THINKING) is None
+        assert reported(emulator, ask, provider, *messages, **NOT_THINKING) is None
 
     def test_is_not_asked_for_of_answers_without_calls(self, provider: str, emulator: Emulator, ask: Ask) -> None:
-        assert told(emulator, ask, provider, user(), says(), user()) is None
+        assert reported(emulator, ask, provider, user(), says(), user()) is None
 
     def test_comes_with_every_call_that_a_rule_makes(self, provider: str, serving: Serving, ask: Ask) -> None:
         emulator = serving({"rules": [{"reply": {"tool_calls": [{"name": "weather", "arguments": "{}"}]}}]})
         message = ask(emulator, provider, question(provider)).json()["choices"][0]["message"]
         assert message["reasoning_content"] == ""
         messages = [user(), message, result(message["tool_calls"][0]["id"])]
-        assert told(emulator, ask, provider, *messages) is None
+        assert reported(emulator, ask, provider, *messages) is None
 
     def test_is_asked_for_after_the_tools_are_in_order(self, provider: str, emulator: Emulator, ask: Ask) -> None:
-        assert told(emulator, ask, provider, user(), calls("a", reasoning_content=None)) == UNANSWERED
+        assert reported(emulator, ask, provider, user(), calls("a", reasoning_content=None)) == UNANSWERED
 
 
 @pytest.mark.parametrize("provider", FORWARDING)
 class TestAMessage:
     def test_of_an_assistant_says_or_calls_something(self, provider: str, emulator: Emulator, ask: Ask) -> None:
-        assert told(emulator, ask, provider, user(), says(None), user()) == EMPTY
-        assert told(emulator, ask, provider, user(), says(""), user()) is None
-        assert told(emulator, ask, provider, user(), calls("a", content=None), result("a")) is None
+        assert reported(emulator, ask, provider, user(), says(None), user()) == EMPTY
+        assert reported(emulator, ask, provider, user(), says(""), user()) is None
+        assert reported(emulator, ask, provider, user(), calls("a", content=None), result("a")) is None
 
     def test_may_be_in_parts(self, provider: str, emulator: Emulator, ask: Ask) -> None:
-        assert told(emulator, ask, provider, user([{"type": "text", "text": "Rain?"}])) is None
+        assert reported(emulator, ask, provider, user([{"type": "text", "text": "Rain?"}])) is None
 
     def test_is_there_at_all(self, provider: str, emulator: Emulator, ask: Ask) -> None:
-        assert told(emulator, ask, provider) == "Empty input messages"
+        assert reported(emulator, ask, provider) == "Empty input messages"
 
 
 def test_a_message_with_an_image_is_refused_by_deepseek(emulator: Emulator, ask: Ask) -> None:
     image = {"type": "image_url", "image_url": {"url": "https://a.test/cat.png"}}
     parts = [{"type": "text", "text": "What is it?"}, image]
-    assert told(emulator, ask, "deepseek", user(), says(), user(parts)) == "This model does not support image"
+    assert reported(emulator, ask, "deepseek", user(), says(), user(parts)) == "This model does not support image"
 
 
 def test_the_complaints_about_a_conversation_come_after_those_about_numbers(emulator: Emulator, ask: Ask) -> None:
-    message = told(emulator, ask, "deepseek", user(), result("a"), temperature=3)
+    message = reported(emulator, ask, "deepseek", user(), result("a"), temperature=3)
     assert message == "Invalid temperature value, the valid range of temperature is [0, 2]"
 
 
 @pytest.mark.parametrize("provider", FORWARDING)
-def test_a_conversation_that_is_too_long_is_told_how_long_it_is(provider: str, serving: Serving, ask: Ask) -> None:
+def test_a_conversation_that_is_too_long_is_refused_with_its_length(provider: str, serving: Serving, ask: Ask) -> None:
     emulator = serving({"unmatched": "generate", "providers": {provider: {"context_length": 50}}})
-    assert told(emulator, ask, provider, user("word " * 60), max_tokens=7) == (
+    assert reported(emulator, ask, provider, user("word " * 60), max_tokens=7) == (
         "This model's maximum context length is 50 tokens. However, you requested 72 tokens (65 in the messages, 7 in "
         "the completion). Please reduce the length of the messages or completion."
     )
-    assert told(emulator, ask, provider, user("Hi"), max_tokens=45) is None
+    assert reported(emulator, ask, provider, user("Hi"), max_tokens=45) is None

@@ -139,7 +139,7 @@ class TestAWholeAnswer:
         assert len(set(ids)) == 3
         assert all(re.fullmatch(UUID, each) for each in ids)
 
-    def test_thinks_unless_it_is_told_not_to(self, generating: Emulator, serving: Serving, ask: Ask) -> None:
+    def test_thinks_unless_it_is_asked_not_to(self, generating: Emulator, serving: Serving, ask: Ask) -> None:
         idle = serving(free(thinking_default="disabled"))
 
         def thinks(emulator: Emulator = generating, **members: Any) -> bool:
@@ -168,11 +168,11 @@ class TestAWholeAnswer:
 
     def test_has_log_probabilities_of_reasoning_and_content(self, scripted: Emulator, ask: Ask) -> None:
         body = question("deepseek", "think", logprobs=True, top_logprobs=1)
-        told = ask(scripted, "deepseek", body).json()["choices"][0]["logprobs"]
-        assert list(told) == ["content", "reasoning_content"]
-        assert [row["token"] for row in told["content"]] == ["Hello", " 😊"]
-        assert [row["token"] for row in told["reasoning_content"]] == ["They", " greet", "."]
-        assert list(told["content"][0]) == ["token", "logprob", "bytes", "top_logprobs"]
+        reported = ask(scripted, "deepseek", body).json()["choices"][0]["logprobs"]
+        assert list(reported) == ["content", "reasoning_content"]
+        assert [row["token"] for row in reported["content"]] == ["Hello", " 😊"]
+        assert [row["token"] for row in reported["reasoning_content"]] == ["They", " greet", "."]
+        assert list(reported["content"][0]) == ["token", "logprob", "bytes", "top_logprobs"]
 
 
 class TestAStream:
@@ -201,9 +201,12 @@ class TestAStream:
 
     def test_brings_calls_of_tools_one_after_the_other(self, scripted: Emulator, ask: Ask) -> None:
         response = ask(scripted, "deepseek", question("deepseek", "call", stream=True, tools=[WEATHER]))
-        told = events(response)
+        reported = events(response)
         ids = [
-            call["id"] for event in told for call in event["choices"][0]["delta"].get("tool_calls", ()) if "id" in call
+            call["id"]
+            for event in reported
+            for call in event["choices"][0]["delta"].get("tool_calls", ())
+            if "id" in call
         ]
         assert re.fullmatch("call_00_[0-9A-Za-z]{24} call_01_[0-9A-Za-z]{24}", " ".join(ids))
 
@@ -222,7 +225,7 @@ class TestAStream:
             *[chunk(argued(0, piece)) for piece in ("{", '"', "place", '"', ": ", '"', "Rome", '"', "}")],
             chunk(named(1)),
             *[chunk(argued(1, piece)) for piece in ("{", '"', "place", '"', ": ", '"', "Os", "lo", '"', "}")],
-            chunk({"content": "", "reasoning_content": None}, "tool_calls", usage=told[-1]["usage"]),
+            chunk({"content": "", "reasoning_content": None}, "tool_calls", usage=reported[-1]["usage"]),
         )
 
     def test_ends_with_length_where_the_tokens_do(self, scripted: Emulator, ask: Ask) -> None:
@@ -279,24 +282,24 @@ class TestTheHeaders:
 
 
 class TestTheKey:
-    def test_missing_is_told_in_31_bytes_without_a_type(self, scripted: Emulator, ask: Ask) -> None:
+    def test_missing_is_reported_in_31_bytes_without_a_type(self, scripted: Emulator, ask: Ask) -> None:
         response = ask(scripted, "deepseek", question("deepseek"), headers={})
         assert (response.status_code, response.content) == (401, b"Authentication Fails (governor)")
         assert response.headers["content-length"] == "31"
         assert "content-type" not in response.headers
 
     @pytest.mark.parametrize("value", ["sk-test", "Basic sk-test", "Bearer", ""])
-    def test_under_another_scheme_is_told(self, value: str, scripted: Emulator, ask: Ask) -> None:
+    def test_under_another_scheme_is_reported(self, value: str, scripted: Emulator, ask: Ask) -> None:
         response = ask(scripted, "deepseek", question("deepseek"), headers={"authorization": value})
-        told = "Authentication Fails (auth header format should be Bearer sk-...)"
-        assert (response.status_code, response.text) == (401, error_spec(told, "authentication_error"))
+        reported = "Authentication Fails (auth header format should be Bearer sk-...)"
+        assert (response.status_code, response.text) == (401, error_spec(reported, "authentication_error"))
         assert response.headers["content-type"] == "application/json"
 
-    def test_unknown_is_told_by_its_last_four_characters(self, serving: Serving, ask: Ask) -> None:
+    def test_unknown_is_reported_by_its_last_four_characters(self, serving: Serving, ask: Ask) -> None:
         emulator = serving(free(accounts=[{"key": "sk-known"}]))
         response = ask(emulator, "deepseek", question("deepseek"), headers={"authorization": "Bearer sk-wrongabcd"})
-        told = "Authentication Fails, Your api key: ****abcd is invalid"
-        assert (response.status_code, response.text) == (401, error_spec(told, "authentication_error"))
+        reported = "Authentication Fails, Your api key: ****abcd is invalid"
+        assert (response.status_code, response.text) == (401, error_spec(reported, "authentication_error"))
         assert ask(emulator, "deepseek", question("deepseek"), headers={"authorization": "Bearer sk-known"}).is_success
 
     def test_is_asked_for_by_listings_too(self, scripted: Emulator, ask: Ask) -> None:
@@ -388,13 +391,13 @@ class TestARefusal:
         assert ask(scripted, "deepseek", body).status_code == 200
 
     def test_of_a_model_names_those_that_a_scenario_lists(self, serving: Serving, ask: Ask) -> None:
-        def told(*models: str) -> str:
+        def reported(*models: str) -> str:
             emulator = serving(free(models=list(models)))
             message: str = ask(emulator, "deepseek", question("deepseek", model="x")).json()["error"]["message"]
             return message
 
-        assert told("a") == "The supported API model names are a, but you passed x."
-        assert told("a", "b", "c") == "The supported API model names are a, b, and c, but you passed x."
+        assert reported("a") == "The supported API model names are a, but you passed x."
+        assert reported("a", "b", "c") == "The supported API model names are a, b, and c, but you passed x."
 
     def test_of_no_model_where_any_is_served(self, serving: Serving, ask: Ask) -> None:
         emulator = serving(free(models=None))
@@ -490,8 +493,8 @@ class TestARefusal:
             content=json.dumps(question("deepseek")),
             headers={"authorization": "Bearer sk-test", "content-type": content_type},
         )
-        told = (415, "text/plain; charset=utf-8", "Expected request with `Content-Type: application/json`")
-        assert (response.status_code, response.headers["content-type"], response.text) == told
+        reported = (415, "text/plain; charset=utf-8", "Expected request with `Content-Type: application/json`")
+        assert (response.status_code, response.headers["content-type"], response.text) == reported
 
 
 BAD_TYPE = "Failed to deserialize the JSON body into the target type: "
@@ -587,18 +590,18 @@ NO_JSONS = {
 
 class TestABodyThatCannotBeRead:
     @pytest.mark.parametrize("case", MISFITS)
-    def test_is_told_what_does_not_fit_and_where(self, case: str, scripted: Emulator, ask: Ask) -> None:
-        body, told = MISFITS[case]
+    def test_is_refused_with_what_does_not_fit_and_where(self, case: str, scripted: Emulator, ask: Ask) -> None:
+        body, reported = MISFITS[case]
         response = ask(scripted, "deepseek", body.encode())
         assert (response.status_code, response.headers["content-type"]) == (400, "application/json")
-        assert response.text == error_spec(BAD_TYPE + told)
+        assert response.text == error_spec(BAD_TYPE + reported)
 
     @pytest.mark.parametrize("case", NO_JSONS)
-    def test_is_told_why_it_is_no_json_and_where(self, case: str, scripted: Emulator, ask: Ask) -> None:
-        body, told = NO_JSONS[case]
+    def test_is_refused_with_why_it_is_no_json_and_where(self, case: str, scripted: Emulator, ask: Ask) -> None:
+        body, reported = NO_JSONS[case]
         response = ask(scripted, "deepseek", body.encode())
         assert (response.status_code, response.headers["content-type"]) == (400, "application/json")
-        assert response.text == error_spec(NO_JSON + told)
+        assert response.text == error_spec(NO_JSON + reported)
 
     @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b"[[1],[2]]", b"5", b"null", b'"text"'])
     def test_is_refused_however_odd_it_is(self, body: bytes, scripted: Emulator, ask: Ask) -> None:
@@ -644,9 +647,9 @@ class TestTheModelsOf2025:
             "The last message of deepseek-reasoner must be a user message, or an assistant message with prefix mode on "
             "(refer to https://api-docs.deepseek.com/guides/chat_prefix_completion).": [user, assistant],
         }
-        for told, messages in refused.items():
+        for reported, messages in refused.items():
             body = question("deepseek", model="deepseek-reasoner", messages=messages)
-            assert ask(old, "deepseek", body).text == error_spec(told)
+            assert ask(old, "deepseek", body).text == error_spec(reported)
             assert ask(old, "deepseek", {**body, "model": "deepseek-chat"}).is_success
 
 
@@ -735,11 +738,11 @@ class TestATextWithAGap:
     def test_has_log_probabilities_in_the_older_shape(self, scripted: Emulator, ask: Ask) -> None:
         body = {**GAP, "logprobs": 2}
         (choice,) = ask(scripted, "deepseek", body, path=self.PATH).json()["choices"]
-        told = choice["logprobs"]
-        assert list(told) == ["text_offset", "token_logprobs", "tokens", "top_logprobs"]
-        assert (told["text_offset"], told["tokens"]) == ([0, 7], [" return", " 😊"])
-        assert all(value < 0 for value in told["token_logprobs"])
-        assert [len(row) for row in told["top_logprobs"]] == [2, 2]
+        reported = choice["logprobs"]
+        assert list(reported) == ["text_offset", "token_logprobs", "tokens", "top_logprobs"]
+        assert (reported["text_offset"], reported["tokens"]) == ([0, 7], [" return", " 😊"])
+        assert all(value < 0 for value in reported["token_logprobs"])
+        assert [len(row) for row in reported["top_logprobs"]] == [2, 2]
         *frames, _ = events(ask(scripted, "deepseek", {**body, "stream": True}, path=self.PATH))
         rows = [event["choices"][0]["logprobs"] for event in frames]
         assert [(row["text_offset"], row["tokens"]) for row in rows] == [([0], [" return"]), ([7], [" 😊"])]
@@ -769,7 +772,7 @@ class TestATextWithAGap:
         assert ask(emulator, "deepseek", {**GAP, "prompt": "x"}, path=self.PATH).json()["choices"][0]["text"] != "one"
 
     @pytest.mark.parametrize(
-        ("members", "told"),
+        ("members", "reported"),
         [
             (
                 {"model": "x"},
@@ -784,10 +787,10 @@ class TestATextWithAGap:
         ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
     )
     def test_is_refused_in_the_words_of_a_chat(
-        self, members: dict[str, Any], told: str, scripted: Emulator, ask: Ask
+        self, members: dict[str, Any], reported: str, scripted: Emulator, ask: Ask
     ) -> None:
         response = ask(scripted, "deepseek", {**GAP, **members}, path=self.PATH)
-        assert (response.status_code, response.text) == (400, error_spec(told))
+        assert (response.status_code, response.text) == (400, error_spec(reported))
 
     def test_is_there_under_beta_only(self, scripted: Emulator, ask: Ask) -> None:
         assert ask(scripted, "deepseek", GAP, path="/completions").status_code == 404
@@ -855,9 +858,9 @@ class TestThePromptCache:
 
         def cached(key: str) -> tuple[int, int, int]:
             response = ask(emulator, "deepseek", body, headers={"authorization": f"Bearer {key}"})
-            told = response.json()["usage"]
-            assert told["prompt_tokens_details"] == {"cached_tokens": told["prompt_cache_hit_tokens"]}
-            return told["prompt_tokens"], told["prompt_cache_hit_tokens"], told["prompt_cache_miss_tokens"]
+            reported = response.json()["usage"]
+            assert reported["prompt_tokens_details"] == {"cached_tokens": reported["prompt_cache_hit_tokens"]}
+            return reported["prompt_tokens"], reported["prompt_cache_hit_tokens"], reported["prompt_cache_miss_tokens"]
 
         prompt, hit, miss = cached("sk-one")
         assert (hit, miss) == (0, prompt)

@@ -22,7 +22,7 @@ Json = dict[str, Any]
 OFF: Json = {"thinking": {"type": "disabled"}}
 
 
-class Room:
+class Endpoint:
     def __init__(self, emulator: Emulator, http: httpx.Client) -> None:
         self.emulator = emulator
         self.http = http
@@ -50,16 +50,16 @@ def scripted(serving: Serving) -> Emulator:
 
 
 @pytest.fixture
-def provider(scripted: Emulator, http: httpx.Client) -> Room:
-    return Room(scripted, http)
+def provider(scripted: Emulator, http: httpx.Client) -> Endpoint:
+    return Endpoint(scripted, http)
 
 
 @pytest.fixture
 def made(serving: Serving, http: httpx.Client) -> Any:
     """`made(**settings)`: a provider that writes its answers itself."""
 
-    def make(**settings: Any) -> Room:
-        return Room(serving({"unmatched": "generate", "providers": {"deepseek": settings}}), http)
+    def make(**settings: Any) -> Endpoint:
+        return Endpoint(serving({"unmatched": "generate", "providers": {"deepseek": settings}}), http)
 
     return make
 
@@ -89,16 +89,16 @@ def message(content: list[Json], counts: Json, **more: Any) -> Json:
 
 
 @pytest.mark.parametrize("path", ["/anthropic/v1/messages", "/anthropic/messages", "/anthropic/v1/messages?beta=true"])
-def test_a_message_is_answered_with_blocks(provider: Room, path: str) -> None:
+def test_a_message_is_answered_with_blocks(provider: Endpoint, path: str) -> None:
     said = [{"type": "thinking", "thinking": "Hm.", "signature": ID}, {"type": "text", "text": "Hello"}]
     assert provider.post("greet", path=path).json() == message(said, usage(6, 5))
 
 
-def test_who_is_told_not_to_think_does_not(provider: Room) -> None:
+def test_who_is_asked_not_to_think_does_not(provider: Endpoint) -> None:
     assert provider.post("greet", **OFF).json()["content"] == [{"type": "text", "text": "Hello"}]
 
 
-def test_system_texts_and_blocks_are_one_conversation(provider: Room) -> None:
+def test_system_texts_and_blocks_are_one_conversation(provider: Endpoint) -> None:
     system = [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]
     parts = [{"type": "text", "text": "gr"}, {"type": "text", "text": "eet"}]
     body = provider.post({"role": "user", "content": parts}, system=system).json()
@@ -106,7 +106,7 @@ def test_system_texts_and_blocks_are_one_conversation(provider: Room) -> None:
     assert body["usage"]["input_tokens"] == 9
 
 
-def test_several_results_and_a_question_are_as_many_messages_of_one_turn(provider: Room) -> None:
+def test_several_results_and_a_question_are_as_many_messages_of_one_turn(provider: Endpoint) -> None:
     calls = [{"type": "tool_use", "id": name, "name": "look", "input": {"at": name}} for name in ("a", "b")]
     thought = {"type": "thinking", "thinking": "", "signature": "s"}
     results = [
@@ -122,7 +122,7 @@ def test_several_results_and_a_question_are_as_many_messages_of_one_turn(provide
     )
 
 
-def test_rules_that_name_an_operation_keep_dialects_apart(provider: Room) -> None:
+def test_rules_that_name_an_operation_keep_dialects_apart(provider: Endpoint) -> None:
     response = provider.post("anything")
     assert response.status_code == 404
     assert "operation is 'messages', the rule expects 'chat'" in response.json()["error"]["message"]
@@ -130,7 +130,7 @@ def test_rules_that_name_an_operation_keep_dialects_apart(provider: Room) -> Non
 
 def test_a_stop_sequence_is_named(serving: Serving, http: httpx.Client) -> None:
     rules = {"rules": [{"reply": {"content": "one, two, three"}}]}
-    body = Room(serving(rules), http).post("x", stop_sequences=["three", ", t"], **OFF).json()
+    body = Endpoint(serving(rules), http).post("x", stop_sequences=["three", ", t"], **OFF).json()
     assert (body["content"], body["stop_reason"], body["stop_sequence"]) == (
         [{"type": "text", "text": "one"}],
         "stop_sequence",
@@ -189,20 +189,20 @@ def test_a_search_shows_its_query_its_results_and_whom_the_text_cites(made: Any)
 def test_thoughts_are_signed_as_the_setting_says(
     serving: Serving, http: httpx.Client, setting: str, block: Json, deltas: int
 ) -> None:
-    provider = Room(serving({"rules": RULES, "providers": {"deepseek": {"signature": setting}}}), http)
+    provider = Endpoint(serving({"rules": RULES, "providers": {"deepseek": {"signature": setting}}}), http)
     assert provider.post("greet").json()["content"][0] == block
     assert provider.post("greet", stream=True).text.count("signature_delta") == deltas
 
 
 def test_authorization_wins_over_a_key_of_its_own(serving: Serving, http: httpx.Client) -> None:
     rules = {"rules": RULES, "accounts": [{"key": "sk-good"}]}
-    provider = Room(serving(rules), http)
+    provider = Endpoint(serving(rules), http)
     good, bad = {"authorization": "Bearer sk-good"}, {"authorization": "Bearer sk-bad"}
     keys = [{"x-api-key": "sk-good"}, good, {**good, "x-api-key": "sk-bad"}, {**bad, "x-api-key": "sk-good"}, {}]
     assert [provider.post("greet", headers=key).status_code for key in keys] == [200, 200, 200, 401, 401]
 
 
-def test_a_stream_says_that_it_is_alive_while_it_waits(provider: Room) -> None:
+def test_a_stream_says_that_it_is_alive_while_it_waits(provider: Endpoint) -> None:
     lines = provider.post("slow", stream=True, **OFF).text.split("\n\n")
     assert lines[:2] == [": keep-alive", ": keep-alive"]
     assert lines[2].startswith("event: message_start\n")
@@ -227,15 +227,17 @@ REFUSALS: list[tuple[tuple[Any, ...], Json, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("turns", "members", "told"), REFUSALS, ids=lambda value: "")
-def test_a_wrong_request_is_refused_in_one_sentence(provider: Room, turns: Any, members: Json, told: str) -> None:
-    assert provider.error_spec(*turns, **members) == (400, told)
+@pytest.mark.parametrize(("turns", "members", "reported"), REFUSALS, ids=lambda value: "")
+def test_a_wrong_request_is_refused_in_one_sentence(
+    provider: Endpoint, turns: Any, members: Json, reported: str
+) -> None:
+    assert provider.error_spec(*turns, **members) == (400, reported)
 
 
-def test_a_limit_has_to_be_given(provider: Room) -> None:
-    status, told = provider.error_spec("x", max_tokens=...)
+def test_a_limit_has_to_be_given(provider: Endpoint) -> None:
+    status, reported = provider.error_spec("x", max_tokens=...)
     assert status == 400
-    assert told.startswith(f"{TYPE}missing field `max_tokens`")
+    assert reported.startswith(f"{TYPE}missing field `max_tokens`")
 
 
 def test_tokens_are_counted_where_that_is_switched_on(made: Any) -> None:
@@ -252,6 +254,6 @@ def test_the_same_question_again_has_another_id_and_the_same_words(made: Any) ->
     assert len({json.dumps(answer["content"]) for answer in answers}) == 1
 
 
-def test_a_key_in_its_header_names_a_namespace(provider: Room) -> None:
+def test_a_key_in_its_header_names_a_namespace(provider: Endpoint) -> None:
     provider.post("greet", headers={"x-api-key": "sk-emu-apart"})
     assert [each.call.operation for each in provider.emulator.namespace("apart").journal] == ["messages"]

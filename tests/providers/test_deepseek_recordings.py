@@ -71,19 +71,19 @@ def test_arguments_given_as_text_stay_as_they_are(serving: Serving, ask: Ask) ->
 
 
 def test_arguments_are_streamed_sign_by_sign_and_word_by_word(emulator: Emulator, ask: Ask) -> None:
-    told = events(ask(emulator, "deepseek", question("deepseek", "look", stream=True)))
-    calls = [event["choices"][0]["delta"].get("tool_calls") for event in told]
+    reported = events(ask(emulator, "deepseek", question("deepseek", "look", stream=True)))
+    calls = [event["choices"][0]["delta"].get("tool_calls") for event in reported]
     pieces = [call[0]["function"]["arguments"] for call in calls if call]
     assert pieces == ["", "{", '"', "location", '"', ": ", '"', "San", " Francisco", '"', "}"]
-    assert told[-1]["usage"]["completion_tokens"] == 60
+    assert reported[-1]["usage"]["completion_tokens"] == 60
 
 
 def test_arguments_of_any_kind_are_streamed_whole(serving: Serving, ask: Ask) -> None:
     arguments = {'"odd"\n': 'a "quoted"\ttext ü 😊\u2028', "n": [1, 2.5, None, {"x": "y"}], "": "", "last": True}
     emulator = serving({"rules": [{"reply": {"tool_calls": [{"name": "f", "arguments": arguments}]}}]})
     whole = ask(emulator, "deepseek", question("deepseek")).json()["choices"][0]["message"]["tool_calls"][0]
-    told = events(ask(emulator, "deepseek", question("deepseek", stream=True)))
-    calls = [event["choices"][0]["delta"].get("tool_calls") for event in told]
+    reported = events(ask(emulator, "deepseek", question("deepseek", stream=True)))
+    calls = [event["choices"][0]["delta"].get("tool_calls") for event in reported]
     pieces = [call[0]["function"]["arguments"] for call in calls if call]
     assert "".join(pieces) == whole["function"]["arguments"]
     assert len(pieces) > 20
@@ -110,7 +110,7 @@ def test_a_forced_call_begins_in_the_prompt(emulator: Emulator, ask: Ask, choice
     assert auto["completion_tokens"] - forced["completion_tokens"] == 7
 
 
-def test_the_longest_context_is_told_as_it_is_there(emulator: Emulator, ask: Ask) -> None:
+def test_the_longest_context_is_reported_as_it_is_there(emulator: Emulator, ask: Ask) -> None:
     body = question("deepseek", "word " * 700_000, max_tokens=393_216)
     error = ask(emulator, "deepseek", body).json()["error"]
     assert error["message"].startswith("This model's maximum context length is 1048565 tokens. However, you requested ")

@@ -132,7 +132,7 @@ class TestWhatARequestMeans:
         ]
         assert usage["promptTokenCount"] == 260
 
-    def test_a_search_is_told_with_its_sources(self, endpoint: Endpoint) -> None:
+    def test_a_search_is_reported_with_its_sources(self, endpoint: Endpoint) -> None:
         searching = asking("news", tools=[{"googleSearch": {}}])
         (whole,) = endpoint.send(searching).json()["candidates"]
         assert whole["groundingMetadata"] == {
@@ -154,8 +154,8 @@ class TestStreams:
     def test_candidates_come_in_turn_and_end_together(self, configured: Any) -> None:
         body = asking("greet", generationConfig={"candidateCount": 2})
         events = configured(chunk_tokens=32).send(body, "streamGenerateContent").json()
-        told = [[(each["index"], each.get("finishReason")) for each in event["candidates"]] for event in events]
-        assert told == [[(0, None)], [(1, None)], [(0, "STOP"), (1, "STOP")]]
+        reported = [[(each["index"], each.get("finishReason")) for each in event["candidates"]] for event in events]
+        assert reported == [[(0, None)], [(1, None)], [(0, "STOP"), (1, "STOP")]]
         totals = [event["usageMetadata"]["candidatesTokenCount"] for event in events]
         assert totals == [1, 2, 2]
 
@@ -282,7 +282,7 @@ class TestRefusals:
 
 
 class TestLimits:
-    def test_requests_are_counted_and_the_wait_is_told(self, http: httpx.Client) -> None:
+    def test_requests_are_counted_and_the_wait_is_reported(self, http: httpx.Client) -> None:
         scenario = {"rules": RULES, "clock": "manual", "providers": {"gemini": {"requests_per_minute": 2}}}
         with Emulator(scenario) as emulator:
             on = Endpoint(emulator, http)

@@ -115,7 +115,7 @@ class TestChats:
             }
         )
 
-    def test_a_stream_levels_its_events_unless_told_not_to(self, endpoint: Endpoint) -> None:
+    def test_a_stream_levels_its_events_unless_asked_not_to(self, endpoint: Endpoint) -> None:
         options = {"include_usage": True}
         events = read(endpoint.chat(stream=True, stream_options=options))
         assert [event["choices"][0]["delta"] if event["choices"] else None for event in events] == [
@@ -239,9 +239,9 @@ class TestResponses:
         plain = endpoint.respond().json()["output"][0]
         assert plain == {"id": plain["id"], "type": "reasoning", "summary": []}
         asked = {"reasoning": {"summary": "auto"}, "include": ["reasoning.encrypted_content"]}
-        told = endpoint.respond(**asked).json()["output"][0]
-        assert told["summary"] == [{"type": "summary_text", "text": "Hm."}]
-        assert told["encrypted_content"].startswith("gAAAA")
+        reported = endpoint.respond(**asked).json()["output"][0]
+        assert reported["summary"] == [{"type": "summary_text", "text": "Hm."}]
+        assert reported["encrypted_content"].startswith("gAAAA")
         types = [event["type"] for event in read(endpoint.respond(stream=True, **asked))]
         assert types[3:7] == [
             "response.reasoning_summary_part.added",
@@ -297,8 +297,13 @@ class TestResponses:
         result = {"type": "function_call_output", "call_id": "c", "output": "sun"}
         asked = {"role": "user", "content": "look"}
         assert endpoint.respond([asked, thought, call, result]).status_code == 200
-        told = f"Item '{call['id']}' of type 'function_call' was provided without its required 'reasoning' item: "
-        assert complaint(endpoint.respond([asked, call, result])) == (400, f"{told}'{thought['id']}'.", "input", None)
+        reported = f"Item '{call['id']}' of type 'function_call' was provided without its required 'reasoning' item: "
+        assert complaint(endpoint.respond([asked, call, result])) == (
+            400,
+            f"{reported}'{thought['id']}'.",
+            "input",
+            None,
+        )
         assert complaint(endpoint.respond([asked, result]))[1] == (
             "No tool call found for function call output with call_id c."
         )
@@ -331,8 +336,8 @@ class TestResponses:
         namespace.advance(100)
         assert endpoint.get(other).json()["status"] == "cancelled"
         endpoint.respond()
-        told = complaint(endpoint.send("POST", "/responses/resp_1/cancel", {}))
-        assert told[:2] == (400, "Cannot cancel a synchronous response.")
+        reported = complaint(endpoint.send("POST", "/responses/resp_1/cancel", {}))
+        assert reported[:2] == (400, "Cannot cancel a synchronous response.")
 
     @pytest.mark.parametrize(
         ("members", "message", "param", "code"),
@@ -467,7 +472,7 @@ class TestLimits:
             emulator.advance(20)
             assert endpoint.chat().status_code == 200
 
-    def test_without_a_setting_they_are_told_and_not_enforced(self, endpoint: Endpoint) -> None:
+    def test_without_a_setting_they_are_reported_and_not_enforced(self, endpoint: Endpoint) -> None:
         headers = endpoint.chat().headers
         assert headers["x-ratelimit-limit-requests"] == "10000"
         assert headers["x-request-id"].startswith("req_")

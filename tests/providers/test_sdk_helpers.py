@@ -134,9 +134,9 @@ class TestALoopOfTools:
         calls = message.tool_calls or []
         assert [call.function.parsed_arguments for call in calls] == [{"place": "Rome"}, {"place": "Oslo"}]
         assert [call.id[:8] for call in calls] == ["call_00_", "call_01_"]
-        told = [{"id": call.id, "type": "function", "function": {
+        reported = [{"id": call.id, "type": "function", "function": {
             "name": call.function.name, "arguments": call.function.arguments}} for call in calls]  # fmt: skip
-        messages.append({"role": "assistant", "reasoning_content": "Two places.", "tool_calls": told})
+        messages.append({"role": "assistant", "reasoning_content": "Two places.", "tool_calls": reported})
         messages += [{"role": "tool", "tool_call_id": call.id, "content": "rain"} for call in calls]
         again = client.chat.completions.create(model=model, messages=messages, tools=[WEATHER])
         assert again.choices[0].message.content == "It rains in both."

@@ -57,8 +57,8 @@ def chunk(delta: dict[str, Any], finish_reason: str | None = None, index: int = 
 
 def gateway(response: httpx.Response, message: str, code: str = "") -> dict[str, Any]:
     """The body of an error of the gateway itself: it repeats the request's id."""
-    told = f"{message} (request id: {response.headers['x-oneapi-request-id']})"
-    return {"error": {"code": code, "message": told, "type": "new_api_error"}}
+    reported = f"{message} (request id: {response.headers['x-oneapi-request-id']})"
+    return {"error": {"code": code, "message": reported, "type": "new_api_error"}}
 
 
 def upstream(message: str) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class TestAnAnswer:
         body = ask(scripted, "serevix", question("serevix", **{name: 2})).json()
         assert body == whole(choice("Hello there", "length"), completion=2)
 
-    def test_calls_a_tool_that_it_is_told_to(self, documented: Emulator, ask: Ask) -> None:
+    def test_calls_a_tool_that_it_is_asked_to(self, documented: Emulator, ask: Ask) -> None:
         function = {"name": "look", "parameters": {"type": "object", "properties": {}}}
         tools = [{"type": "function", "function": function}]
         body = ask(documented, "serevix", question("serevix", tools=tools, tool_choice="required")).json()

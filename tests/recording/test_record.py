@@ -254,8 +254,8 @@ def test_what_has_drifted_is_said_like_a_difference_and_replaces_the_recording(t
         f"  info: {path} {where} is new"
         for path in ("$.choices[].delta.x_unknown", "$.choices[].x_unknown", "$.x_unknown")
     ]
-    told = "\n".join(["Capital of France? has another shape than the recorded one:", *lines])
-    assert said[1] == ([told], 0, 1)
+    reported = "\n".join(["Capital of France? has another shape than the recorded one:", *lines])
+    assert said[1] == ([reported], 0, 1)
     assert said[2] == ([], 1, 0)
 
 

@@ -106,7 +106,6 @@ def _text_condition(value: Any) -> Any:
 
 
 TextMatch = Annotated[TextCondition, BeforeValidator(_text_condition, json_schema_input_type=str | TextCondition)]
-TextCondition.model_rebuild()
 
 
 class NumberCondition(Model):
