@@ -461,11 +461,6 @@ class _Unsure(Exception):
     """A text can't be counted without what surrounds it."""
 
 
-def _ends_a_word(text: str) -> bool:
-    """Whether a text ends where a word ends, if a space follows, and contains no part of a special token."""
-    return not text[-1].isspace() and "<" not in text and "｜" not in text
-
-
 class _Computed(dict[str, int]):
     """Numbers that are computed when they are first looked up."""
 
@@ -542,8 +537,9 @@ class _Tokenizer:
         return sum(map(self.count, self.slices(text)))
 
     def _learn_chunk(self, chunk: str) -> int:
-        """Returns the tokens of a chunk. Raises _Unsure if they depend on what follows, or it is too long to cache."""
-        if not chunk or len(chunk) > _LONGEST_CHUNK or not _ends_a_word(chunk):
+        """Returns the tokens of a chunk. Raises _Unsure if they depend on what follows (every special token has one of
+        these two characters), or it is too long to cache."""
+        if not chunk or len(chunk) > _LONGEST_CHUNK or chunk[-1].isspace() or "<" in chunk or "｜" in chunk:
             raise _Unsure
         self._make_room(len(chunk))
         if "0" <= chunk[0] <= "9":  # the space is a word of its own
@@ -552,7 +548,7 @@ class _Tokenizer:
 
     def _learn_first(self, chunk: str) -> int:
         """The same for a text with nothing before it, which may be empty or longer."""
-        if len(chunk) > _SLICE or (chunk and not _ends_a_word(chunk)):
+        if len(chunk) > _SLICE or chunk[-1:].isspace() or "<" in chunk or "｜" in chunk:
             raise _Unsure
         self._make_room(len(chunk))
         return sum(map(self._sizes.__getitem__, self._cut(chunk)))

@@ -61,7 +61,7 @@ def served(*options: str, environment: Mapping[str, str] | None = None) -> Itera
         yield running
     finally:
         if running.process.poll() is None:
-            running.process.kill()
+            processes.end(running.process)
             running.process.communicate()
         for pipe in (running.process.stdout, running.process.stderr):
             assert pipe is not None

@@ -89,7 +89,8 @@ def test_a_first_answer_loads_nothing_else() -> None:
     loaded = {line.rpartition("|")[2].strip() for line in reported.splitlines() if line.startswith("import time:")}
     assert "emulator.engine.pipeline" in loaded
     faults = {place.partition(":")[0] for place in OWN.values()}
-    assert loaded & {*LATER, *faults} == set()
+    measuring = {"tomllib"} if "COVERAGE_PROCESS_CONFIG" in os.environ else set()
+    assert (loaded - measuring) & {*LATER, *faults} == set()
 
 
 def test_a_dialect_is_loaded_when_it_is_spoken() -> None:

@@ -42,10 +42,15 @@ class Lookup:
     """The cached answer, if it may be reused."""
 
 
+STATEFUL, NEW = Lookup(False, None), Lookup(True, None)
+
+
 def look_up(http_request: HttpRequest, namespace: Namespace) -> Lookup:
     """Looks a request up among earlier ones."""
-    stateless = is_stateless(http_request, namespace)
-    return Lookup(stateless, find_cached(http_request, namespace) if stateless else None)
+    if not is_stateless(http_request, namespace):
+        return STATEFUL
+    cached = find_cached(http_request, namespace)
+    return NEW if cached is None else Lookup(True, cached)
 
 
 def find_cached(http_request: HttpRequest, namespace: Namespace) -> CachedResponse | None:

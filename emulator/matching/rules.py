@@ -150,12 +150,11 @@ class Candidates(NamedTuple):
     """The rules for one class of requests, in order; those that require an exact prompt are looked up."""
 
     by_prompt: Mapping[str, tuple[Candidate, ...]]
-    others: tuple[Candidate, ...]
     first_uncacheable: int
     """The position of the first rule that may answer the same request once but not again."""
 
     by_ngram: Mapping[str, tuple[Candidate, ...]]
-    """The other rules that require some text in the prompt, each under a part of it that few rules share."""
+    """The other rules that require some text in the prompt, each under a part of it that few of them share."""
     unindexed: tuple[Candidate, ...]
     """The remaining rules."""
     needed: tuple[tuple[str, tuple[tuple[str, Candidate], ...]], ...]
@@ -165,20 +164,18 @@ class Candidates(NamedTuple):
 
     def of(self, prompt: str, lowered: str) -> Sequence[Candidate]:
         """The rules that this prompt may match, in order; `lowered` is the folded prompt."""
-        exact: Sequence[Candidate] = self.by_prompt.get(prompt, ())
-        others: Sequence[Candidate] = self.others
-        if len(lowered) < len(others) - len(self.unindexed):
-            ngrams = {lowered[start : start + NGRAM] for start in range(len(lowered) - NGRAM + 1)}
-            likely = [candidate for ngram in ngrams & self.by_ngram.keys() for candidate in self.by_ngram[ngram]]
-            if not likely and not exact:
-                return self.unindexed
-            others = (*self.unindexed, *likely)
-        elif not exact or not others:
-            if exact:
-                return exact
-            found = [each for stem, group in self.needed if stem in lowered for text, each in group if text in lowered]
-            return found if len(found) < 2 else sorted(found, key=_position)
-        return sorted((*exact, *others), key=_position)
+        found = [*self.by_prompt.get(prompt, ()), *self._likely(lowered)]
+        return found if len(found) < 2 else sorted(found, key=_position)
+
+    def _likely(self, lowered: str) -> Sequence[Candidate]:
+        """Those of them that require no exact prompt, in any order."""
+        if len(self.needed) <= len(lowered):  # a few stems, even if many rules share them
+            groups = [group for stem, group in self.needed if stem in lowered]
+            if sum(map(len, groups)) <= len(lowered):
+                return [each for group in groups for text, each in group if text in lowered]
+        ngrams = {lowered[start : start + NGRAM] for start in range(len(lowered) - NGRAM + 1)}
+        likely = [candidate for ngram in ngrams & self.by_ngram.keys() for candidate in self.by_ngram[ngram]]
+        return [*self.unindexed, *likely] if likely else self.unindexed
 
 
 def _position(candidate: Candidate) -> int:
@@ -240,7 +237,7 @@ class RuleSet:
                 candidate = Candidate(rule, substring, required_substring, tests, always)
                 (others if rule.literal is None else by_prompt.setdefault(rule.literal, [])).append(candidate)
         exact = {prompt: tuple(rules) for prompt, rules in by_prompt.items()}
-        return Candidates(exact, tuple(others), first_uncacheable, *_indexed(others), _grouped(others))
+        return Candidates(exact, first_uncacheable, *_indexed(others), _grouped(others))
 
 
 def _indexed(candidates: Sequence[Candidate]) -> tuple[dict[str, tuple[Candidate, ...]], tuple[Candidate, ...]]:

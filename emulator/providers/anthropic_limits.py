@@ -14,7 +14,11 @@ from emulator.wire import Header
 ORGANIZATION = "b6f2a1d4-5c3e-4f7a-9d2b-0e8c7a6f5d43"
 REQUESTS, INPUT_TOKENS, OUTPUT_TOKENS = 4_000, 2_000_000, 400_000
 """The default limits per minute."""
-NAMES = ("requests", "input-tokens", "output-tokens", "tokens")
+NAMES = [
+    [b"anthropic-ratelimit-%b-%b" % (limit, what) for what in (b"limit", b"remaining", b"reset")]
+    for limit in (b"requests", b"input-tokens", b"output-tokens", b"tokens")
+]
+"""The names of the headers for each limit."""
 NOTHING = Remaining(0, 0, 0.0)
 LEARN = (
     "For details, refer to: https://docs.claude.com/en/api/rate-limits. You can see the response headers for current "
@@ -81,13 +85,14 @@ def _shown(left: int, limit: int) -> int:
 
 @lru_cache(maxsize=64)
 def _written(*rows: tuple[int, int, int]) -> tuple[Header, ...]:
-    """Returns the headers for all limits; cached, since many requests share them."""
-    return tuple([header for name, row in zip(NAMES, rows, strict=True) for header in _row(name, *row)])
+    """Returns the headers for all limits: how high each is, what is left, and the second when it is restored. Cached,
+    since many requests share them."""
+    headers: list[Header] = []
+    for names, (limit, left, second) in zip(NAMES, rows, strict=True):
+        headers += zip(names, (b"%d" % limit, b"%d" % left, _moment(second)), strict=True)
+    return tuple(headers)
 
 
 @lru_cache(maxsize=256)
-def _row(name: str, limit: int, left: int, second: int) -> tuple[Header, ...]:
-    """Returns the headers for one limit. It is restored at `second`."""
-    reset = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    rows = (("limit", limit), ("remaining", left), ("reset", reset))
-    return tuple([(f"anthropic-ratelimit-{name}-{what}".encode(), str(value).encode()) for what, value in rows])
+def _moment(second: int) -> bytes:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()

@@ -44,7 +44,7 @@ def replayed(path: Path) -> Iterator[int]:
         assert found is not None, process.communicate()
         yield int(found[1])
     finally:
-        process.kill()
+        processes.end(process)
         process.communicate()
 
 
