@@ -1,13 +1,16 @@
 """Replicas that are killed: nothing of which a client has the answer is lost, in the journal and in the totals."""
 
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from redis_server import PROGRAM
 from replicas import HEADERS, PATH, Fleet, Replica, running_fleet, scenario_of, until
 
 pytestmark = pytest.mark.timeout(120)
@@ -214,3 +217,23 @@ def test_what_all_replicas_left_is_found_by_a_new_one(fleet: Fleet) -> None:
         replica.kill()
     newcomers = [fleet.replace(place) for place in range(3)]
     assert [len(each.journal("all-gone")) for each in newcomers] == [9, 9, 9]
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
+def test_a_store_on_a_unix_socket(tmp_path: Path) -> None:
+    socket = tmp_path / "redis.sock"
+    assert PROGRAM is not None
+    options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)]
+    redis = subprocess.Popen([PROGRAM, *options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        until(socket.exists)
+        replicas = [Replica(f"unix://{socket}") for _ in range(2)]
+        for place in range(6):
+            assert replicas[0].ask(f"question {place % 2}").status_code == 200
+        replicas[0].kill()
+        assert [row["ended"] for row in replicas[1].journal()] == ["complete"] * 6
+        for replica in replicas:
+            replica.close()
+    finally:
+        redis.kill()
+        redis.wait()

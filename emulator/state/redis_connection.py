@@ -196,7 +196,7 @@ def _client(address: StoreAddress, timeout: float | None) -> Any:
             address.url,
             socket_connect_timeout=CONNECT_TIMEOUT,
             socket_timeout=timeout,
-            socket_keepalive=True,
+            **({} if address.url.startswith("unix:") else {"socket_keepalive": True}),
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
