@@ -63,7 +63,7 @@ class Wire(asyncio.Transport):
 
 
 class Inner(asyncio.Protocol):
-    """The server's protocol: keeps what it is told."""
+    """The server's protocol: keeps what happens to it."""
 
     def __init__(self) -> None:
         self.events: list[str | bytes] = []
