@@ -719,6 +719,175 @@ def expected(message: str | None, param: str | None = None, code: str | None = N
     return {"status": 400, "message": message, "type": "invalid_request_error", "param": param, "code": code}
 
 
+OPENAI_ELSEWHERE: list[tuple[Any, ...]] = [
+    ("/v1/embeddings", {}, "Missing required parameter: 'input'.", "input", "missing_required_parameter"),
+    (
+        "/v1/embeddings",
+        {"input": "x", "encoding_format": "hex"},
+        "Invalid value: 'hex'. Supported values are: 'float' and 'base64'.",
+        "encoding_format",
+        "invalid_value",
+    ),
+    (
+        "/v1/embeddings",
+        {"model": "text-embedding-ada-002", "input": "x", "dimensions": 5},
+        "This model does not support specifying dimensions.",
+        "dimensions",
+        None,
+    ),
+    (
+        "/v1/embeddings",
+        {"input": "x", "dimensions": "x"},
+        "Invalid type for 'dimensions': expected an integer, but got a string instead.",
+        "dimensions",
+        "invalid_type",
+    ),
+    (
+        "/v1/moderations",
+        {"model": "omni-moderation-latest"},
+        "Missing required parameter: 'input'.",
+        "input",
+        "missing_required_parameter",
+    ),
+]
+
+
+@pytest.mark.parametrize("row", OPENAI_ELSEWHERE)
+def test_openai_refuses_embeddings_and_moderations(
+    row: tuple[Any, ...], emulator: Emulator, http: httpx.Client
+) -> None:
+    path, members, *error = row
+    body = {"model": "text-embedding-3-small", **members}
+    assert sent(emulator, http, "openai", path, body) == expected(*error)
+
+
+OPENROUTER: list[tuple[Json, str]] = [
+    ({"model": "", "models": []}, "No models provided"),
+    ({"messages": []}, 'Input required: specify "prompt" or "messages"'),
+    ({"max_tokens": 0}, "max_tokens must be at least 1"),
+    ({"reasoning": {"effort": "huge"}}, "reasoning.effort: expected one of none, minimal, low, medium, high, xhigh"),
+]
+
+
+@pytest.mark.parametrize(("members", "message"), OPENROUTER)
+def test_openrouter_refuses(members: Json, message: str, emulator: Emulator, http: httpx.Client) -> None:
+    body = {"model": "openai/gpt-4o", "messages": HI, **members}
+    error = sent(emulator, http, "openrouter", "/api/v1/chat/completions", body)
+    assert error == {"status": 400, "message": message, "code": 400}
+
+
+NO_MODEL = "Model name not specified, model name cannot be empty"
+SEREVIX: list[tuple[Any, ...]] = [
+    ("/v1/images/generations", {"prompt": "x"}, NO_MODEL, "new_api_error"),
+    ("/v1/embeddings", {"input": "x"}, NO_MODEL, "new_api_error"),
+    (
+        "/v1/embeddings",
+        {"model": "text-embedding-3-small", "input": "x", "encoding_format": "hex"},
+        "Invalid encoding_format: hex",
+        "invalid_request_error",
+    ),
+    (
+        "/v1/embeddings",
+        {"model": "text-embedding-3-small", "input": "x", "dimensions": 0},
+        "Invalid dimensions: 0",
+        "invalid_request_error",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "message", "kind"), SEREVIX)
+def test_serevix_refuses_media(
+    path: str, body: Json, message: str, kind: str, emulator: Emulator, http: httpx.Client
+) -> None:
+    error = sent(emulator, http, "serevix", path, body)
+    assert error is not None
+    assert (error["status"], error["message"].partition(" (request id: ")[0], error["type"]) == (400, message, kind)
+
+
+UNREADABLE: list[tuple[str, str, bytes, str]] = [
+    ("anthropic", "/v1/messages", b"[]", "Input should be an object"),
+    ("anthropic", "/v1/messages", b"{", "The request body is not valid JSON: unexpected end of data"),
+    ("gemini", "/v1beta/openai/chat/completions", b"{", "Invalid JSON payload received. Unexpected token."),
+    ("gemini", "/v1beta/openai/embeddings", b"{", "Invalid JSON payload received. Unexpected token."),
+    (
+        "gemini",
+        "/v1beta/openai/embeddings",
+        b'{"model": "gemini-embedding-001", "input": "x", "dimensions": "x"}',
+        "Invalid JSON payload received. Invalid value at 'dimensions'.",
+    ),
+    (
+        "gemini",
+        "/v1beta/openai/chat/completions",
+        b'{"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "Hi"}], "reasoning_effort": "huge"}',
+        "Invalid reasoning_effort: huge. Valid values are: none, minimal, low, medium, high",
+    ),
+    (
+        "gemini",
+        "/v1beta/models/gemini-2.5-flash:generateContent?key=k",
+        b"[]",
+        'Invalid JSON payload received. Unknown name "": Root element must be a message.',
+    ),
+    (
+        "gemini",
+        "/v1beta/models/gemini-2.5-flash:generateContent?key=k",
+        b'{"contents": [], "generationConfig": {"temperature": [1]}}',
+        "Invalid JSON payload received. Unknown name \"temperature\" at 'generation_config': Proto field is not "
+        "repeating, cannot start list.",
+    ),
+    (
+        "gemini",
+        "/v1beta/models/gemini-2.5-flash:generateContent?key=k",
+        b'{"contents": [], "cachedContent": [1]}',
+        'Invalid JSON payload received. Unknown name "cachedContent": Proto field is not repeating, cannot start list.',
+    ),
+    (
+        "gemini",
+        "/v1beta/models/gemini-2.5-flash:generateContent?key=k",
+        b'{"contents": [], "generationConfig": {"temperature": {}}}',
+        "Invalid value at 'generation_config.temperature', {}",
+    ),
+    (
+        "gemini",
+        "/v1beta/models/gemini-2.5-flash:generateContent?key=k",
+        b'{"contents": [{"role": "user", "parts": [{"text": "' + b"x " * 1_048_577 + b'"}]}]}',
+        "The input token count (1048578) exceeds the maximum number of tokens allowed (1048576).",
+    ),
+]
+
+
+@pytest.mark.parametrize(("provider", "path", "body", "message"), UNREADABLE, ids=range(len(UNREADABLE)))
+def test_a_body_that_cannot_be_read_is_refused(
+    provider: str, path: str, body: bytes, message: str, emulator: Emulator, http: httpx.Client
+) -> None:
+    headers = {"x-api-key": "sk-ant-test", "anthropic-version": "2023-06-01"}
+    if provider == "gemini":
+        headers = {"authorization": "Bearer sk-test"}
+    headers["content-type"] = "application/json"
+    response = http.post(emulator.url(provider) + path, content=body, headers=headers)
+    answer = response.json()
+    assert response.status_code == 400
+    assert (answer[0] if isinstance(answer, list) else answer)["error"]["message"] == message
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "message"),
+    [
+        ("gemini", "/v1beta/models?pageSize=x", "Invalid value at 'pageSize', \"x\""),
+        (
+            "anthropic",
+            "/v1/models?limit=x",
+            "limit: Input should be a valid integer, unable to parse string as an integer",
+        ),
+    ],
+)
+def test_the_size_of_a_page_is_a_number(
+    provider: str, path: str, message: str, emulator: Emulator, http: httpx.Client
+) -> None:
+    headers = {"x-api-key": "sk-ant-test", "anthropic-version": "2023-06-01", "x-goog-api-key": "k"}
+    response = http.get(emulator.url(provider) + path, headers=headers)
+    assert (response.status_code, response.json()["error"]["message"]) == (400, message)
+
+
 def sent(emulator: Emulator, http: httpx.Client, provider: str, path: str, body: Any) -> Json | None:
     headers = {"authorization": "Bearer sk-test"}
     return error_of(http.post(emulator.url(provider) + path, json=body, headers=headers))
