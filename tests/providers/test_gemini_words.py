@@ -59,8 +59,8 @@ VARINT, FIXED64, BYTES, FIXED32, GROUP = (8 | kind for kind in (0, 1, 2, 5, 3))
         (bytes([VARINT, 0x80]), False),
         (b"", False),
     ],
-    ids=["varint", "64 bits", "bytes", "32 bits", "two fields", "cut off", "cut off bytes", "of unknown type", "field 0",
-         "endless number", "open number", "empty"],
+    ids=["varint", "64 bits", "bytes", "32 bits", "two fields", "cut off", "cut off bytes", "of unknown type",
+         "field 0", "endless number", "open number", "empty"],
 )  # fmt: skip
 def test_a_signature_is_a_message_of_protobuf(data: bytes, is_one: bool) -> None:
     assert is_signature(base64.b64encode(data).decode()) is is_one
