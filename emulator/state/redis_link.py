@@ -6,6 +6,7 @@ than the steps themselves, and hiredis parses the replies."""
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -15,6 +16,8 @@ from emulator.state.redis_connection import REPLY_TIMEOUT, RedisConnection
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 Replied: TypeAlias = Callable[[list[Any]], None]
+LATER = getattr(socket, "MSG_MORE", 0)
+"""The kernel takes the bytes and sends them with the next packet, after 0.2 s, or when this process is killed."""
 
 
 class RedisLink(asyncio.Protocol):
@@ -26,8 +29,8 @@ class RedisLink(asyncio.Protocol):
         self._writer: Any = None
         """asyncio's stream, which would close its socket when garbage-collected."""
         self._transport: asyncio.Transport | None = None
-        self._descriptor = -1
-        """That of its socket; -1 with TLS."""
+        self._socket: socket.socket | None = None
+        """Its socket; None with TLS."""
         self._reader = Reader()
         self._replies: list[Any] = []
         self._expected = 0
@@ -58,8 +61,8 @@ class RedisLink(asyncio.Protocol):
         self._reader = Reader()
         transport.set_protocol(self)
         self._transport = transport
-        is_plain = transport.get_extra_info("sslcontext") is None
-        self._descriptor = transport.get_extra_info("socket").fileno() if is_plain else -1
+        if transport.get_extra_info("sslcontext") is None:
+            self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
 
     def send(self, commands: Sequence[Command], then: Replied) -> None:
         """Sends a packet; `then` receives the replies, unless the connection is lost first."""
@@ -67,18 +70,19 @@ class RedisLink(asyncio.Protocol):
         self._expected, self._then = len(commands), then
         self._timer = asyncio.get_running_loop().call_later(REPLY_TIMEOUT, self._is_late)
         data = b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]
-        self._write(self._transport, data)
+        self._write(self._transport, data, 0)
 
     def push(self, data: bytes) -> bool:
         """Sends commands that have no replies, if it is open. Returns False if the kernel has not taken all of them
         yet; otherwise they arrive even if this process is killed immediately."""
-        return self._transport is None or self._write(self._transport, data)
+        # A reply that is on its way would reset the connection of a killed process, so nothing may wait for it.
+        return self._transport is None or self._write(self._transport, data, 0 if self.is_busy else LATER)
 
-    def _write(self, transport: asyncio.Transport, data: bytes) -> bool:
+    def _write(self, transport: asyncio.Transport, data: bytes, flags: int) -> bool:
         """Writes immediately: uvloop's transports wait for the end of the turn, and then write in any order."""
-        if self._descriptor >= 0 and not transport.get_write_buffer_size():
+        if self._socket is not None and not transport.get_write_buffer_size():
             with contextlib.suppress(OSError):  # full or broken: the transport finds out
-                data = data[os.write(self._descriptor, data) :]
+                data = data[self._socket.send(data, flags) :]
             if not data:
                 return True
         transport.write(data)
@@ -90,6 +94,9 @@ class RedisLink(asyncio.Protocol):
         self._forget()
         if transport is not None:
             transport.abort()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
         self._writer = None
 
     # asyncio.Protocol

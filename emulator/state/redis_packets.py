@@ -28,6 +28,8 @@ PATIENCE = 0.8
 SCRIPTS = ("store", "count", "responses")
 MAX_BATCH = 256
 """The most steps in one packet."""
+MAX_TURNS = 8
+"""The most turns of the loop that a packet waits for clients to ask again. An idle turn takes a few microseconds."""
 MAX_UNSENT = 100_000
 """The most settlements to keep while the store is gone; the oldest is dropped first, with a log message."""
 
@@ -116,6 +118,8 @@ class Packets:
         """The requests to count in the next packet, by namespace."""
         self._sent: list[Step | Counts] = []
         """The steps of the current packet."""
+        self._gathered, self._asked = 0, 0
+        """The number of requests to count in the next packet, and in the current one."""
         self._settlements: deque[Step] = deque()
         """The settlements that Redis has not confirmed, in order."""
         self._dropped = 0
@@ -178,6 +182,7 @@ class Packets:
                 self._patience = self._loop.call_later(PATIENCE, self._look_at_counts)
             counts = self._counts[namespace] = Counts()
         counts.kinds.setdefault(counting, []).append(counted)
+        self._gathered += 1
         self._soon()
         return counted
 
@@ -203,6 +208,7 @@ class Packets:
                     counts.words = self._words_of(namespace, counts)
                     batch.append(counts)
                 self._counts = {}
+                self._asked, self._gathered = self._gathered, 0
             self._sent = batch
             self.link.send([each.words for each in batch], self._replied)
 
@@ -234,8 +240,15 @@ class Packets:
         self.is_replying = False
         self.replied()
         self._since = self._loop.time()
-        # Clients that are answered now ask again: the next packet waits for them, for one more turn of the loop.
-        self._loop.call_soon(self._loop.call_soon, self._send)
+        answered, self._asked = self._asked, 0
+        self._loop.call_soon(self._gather, answered, min(answered, MAX_TURNS))
+
+    def _gather(self, answered: int, turns: int) -> None:
+        """Sends the next packet once as many ask again as have just been answered, or after some turns of the loop."""
+        if turns and self._gathered < answered:
+            self._loop.call_soon(self._gather, answered, turns - 1)
+        else:
+            self._send()
 
     def _load(self, answers: list[Any], missing: list[Step | Counts]) -> None:
         """Loads the scripts into Redis, and repeats the commands that failed without them."""
@@ -261,6 +274,7 @@ class Packets:
         self.link.close()
         failed = [*self._sent, *self._steps, *self._counts.values()]
         self._sent, self._counts = [], {}
+        self._gathered = self._asked = 0
         self._steps.clear()
         self._steps.extend(self._settlements)
         for each in failed:
@@ -272,6 +286,7 @@ class Packets:
         left = self._since + PATIENCE - self._loop.time()
         if counts and left <= 0:
             self._counts = {}
+            self._gathered = 0
             for each in counts:
                 each.fail(StoreGone(f"The {self.name} has not replied within {PATIENCE:g} s."))
         waits = bool(counts) and left > 0
