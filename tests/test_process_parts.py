@@ -73,7 +73,7 @@ class TestRegistry:
         with pytest.raises(UsageError, match=r"^2 faults have been added already"):
             registry.add(ALWAYS)
 
-    def test_the_oldest_queued_fault_makes_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_oldest_queued_fault_makes_space(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(faults, "MAX_QUEUED", 2)
         registry = FaultRegistry()
         ids = [registry.push(ALWAYS) for _ in range(3)]
