@@ -134,7 +134,7 @@ class _Connection(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._other: asyncio.Transport | None = None
         """The other end of a tunnel into the network."""
-        self._waits = False
+        self._waits = self._has_ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -162,7 +162,8 @@ class _Connection(asyncio.Protocol):
         if self._other is not None and self._other.can_write_eof():
             self._other.write_eof()
             return True
-        return False
+        self._has_ended = True
+        return self._waits  # what it has sent is still passed on
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()
@@ -262,6 +263,8 @@ class _Connection(asyncio.Protocol):
         if self._data:
             other.write(self._data)
             self._data = b""
+        if self._has_ended:
+            other.write_eof()
         with suppress(RuntimeError):
             self._transport.resume_reading()
 
