@@ -9,6 +9,7 @@ import pytest
 from hiredis import ReplyError
 from redis_server import RedisServer, running_redis
 
+from emulator.clock import WallClock
 from emulator.control import api
 from emulator.control import events as live
 from emulator.control.events import Events
@@ -17,10 +18,12 @@ from emulator.errors import StoreGone, UsageError
 from emulator.faults import fault_of
 from emulator.faults import selection as faults
 from emulator.faults.selection import FaultRegistry
-from emulator.server import numbers
+from emulator.server import bus, numbers
 from emulator.server.broker import ALL, ANSWER, CALL, CANCEL, GONE, JOINED, MORE, PART, SENT, Frame
+from emulator.server.bus import Bus
 from emulator.server.conversation import Conversation
 from emulator.server.numbers import Numbers
+from emulator.server.stored import shared_key
 from emulator.state import redis_packets
 from emulator.state.redis_connection import RedisConnection, store_address
 from emulator.state.redis_packets import Packets, Step, forget
@@ -453,3 +456,86 @@ def test_a_slow_reader_of_events_learns_how_many_it_missed(monkeypatch: pytest.M
         events._note(each)
     assert events._due() == b'event: dropped\ndata: {"dropped": 2}\n\n'
     assert events._due() == b""
+
+
+# Messages between replicas
+
+
+class Replica:
+    def __init__(self, url: str) -> None:
+        self.connection = RedisConnection(store_address(url))
+        self.bus = Bus(self.connection, WallClock())
+        self.got: asyncio.Queue[tuple[int, int, int, bytes]] = asyncio.Queue()
+        self.listens = asyncio.Event()
+        self.bus.subscribed = self.listens.set
+        self.bus.receive = self.receive
+        self.bus.start()
+
+    async def receive(self, *frame: Any) -> None:
+        self.got.put_nowait(frame)
+
+    async def close(self) -> None:
+        await self.bus.close()
+        await self.connection.close()
+
+
+def test_large_messages_arrive_whole_and_only_where_they_are_sent(redis: RedisServer) -> None:
+    large = b"x" * (bus.MAX_PAYLOAD + 1)
+
+    async def steps() -> Any:
+        one, two = [Replica(f"{redis.url}?prefix=bus") for _ in range(2)]
+        try:
+            await one.listens.wait()
+            await two.listens.wait()
+            one.bus.send(CALL, ALL, 1, large)
+            one.bus.send(CALL, two.bus.member, 2, b"small")
+            frames = [await two.got.get(), await two.got.get(), await one.got.get()]
+            return one.bus.member, frames, one.got.empty(), await one.bus.who_listens()
+        finally:
+            await one.close()
+            await two.close()
+
+    member, frames, is_empty, listening = asyncio.run(asyncio.wait_for(steps(), 30))
+    whole = (CALL, member, 1, large)
+    assert (frames, is_empty) == ([whole, (CALL, member, 2, b"small"), whole], True)
+    assert (member in listening, len(listening)) == (True, 2)
+
+
+def test_a_replica_that_was_last_heard_from_long_ago_is_forgotten(redis: RedisServer) -> None:
+    async def steps() -> Any:
+        one = Replica(f"{redis.url}?prefix=beats")
+        try:
+            await one.listens.wait()
+            key = shared_key(one.connection, "beats")
+            await one.connection.client.hset(key, mapping={"7": "1.0"})
+            await one.bus.beat(["number"])
+            beats = await one.connection.client.hkeys(key)
+            return beats == [str(one.bus.member).encode()], await one.bus.who_lives() == {one.bus.member}
+        finally:
+            await one.close()
+
+    assert asyncio.run(asyncio.wait_for(steps(), 30)) == (True, True)
+
+
+def test_a_silent_subscription_is_tested_and_then_renewed(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus, "MAX_SILENCE", 0.01)
+
+    async def steps() -> Any:
+        one = Replica(f"{redis.url}?prefix=silence")
+        pinged = asyncio.Event()
+        renewed = asyncio.Event()
+        one.bus.lost = renewed.set
+        try:
+            await one.listens.wait()
+            redis.pause()
+            await renewed.wait()
+            redis.resume()
+            pinged.set()
+            one.listens.clear()
+            await one.listens.wait()
+            return True
+        finally:
+            redis.resume()
+            await one.close()
+
+    assert asyncio.run(asyncio.wait_for(steps(), 30))
