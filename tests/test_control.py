@@ -19,6 +19,7 @@ from talk import single
 from emulator import Emulator
 from emulator.control.access import access_for
 from emulator.errors import UsageError
+from emulator.scenario.loading import MAX_BYTES
 
 CHAT = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "Hi"}]}
 HELLO = {"rules": [{"name": "hello", "match": {"prompt": "Hi"}, "reply": {"content": "Hello!"}}]}
@@ -534,3 +535,47 @@ def test_the_dashboard_asks_for_metrics_that_there_are(api: Api) -> None:
     given = set(re.findall(r"^# TYPE (llm_emulator_\w+)", api("GET", "metrics").text, re.MULTILINE))
     assert {name.removesuffix("_bucket") for name in asked} <= given
     assert len(asked) == 8
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "said"),
+    [
+        ("GET", "journal?limit=1&limit=2", None, 422, "limit is given twice"),
+        ("POST", "rules", "", 422, "the body is empty; expected JSON"),
+        ("PUT", "namespaces/a%20b", "{}", 422, "is not the name of a namespace"),
+        ("PUT", "namespaces/default", "{}", 409, "The namespace 'default' can't be replaced"),
+        ("DELETE", "rules", "x", 415, "A body must be JSON"),
+        ("PUT", "scenario", " " * (MAX_BYTES + 1), 413, f"The body is larger than {MAX_BYTES >> 20} MiB."),
+    ],
+    ids=["twice", "empty", "bad name", "default", "no JSON", "too large"],
+)
+def test_what_is_asked_wrongly_is_refused(
+    method: str, path: str, body: str | None, status: int, said: str, api: Api
+) -> None:
+    headers = {} if body in (None, "x") else {"content-type": "application/json"}
+    response = api(method, path, content=body, headers=headers)
+    assert (response.status_code, said in response.text) == (status, True), response.text
+
+
+def test_the_head_of_the_events_does_not_wait_for_them(api: Api) -> None:
+    response = api("HEAD", "events")
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["content-type"].startswith("text/event-stream")
+
+
+def test_nothing_is_at_other_addresses_under_the_prefix_of_a_namespace(api: Api) -> None:
+    assert api.http.get(f"{api.emulator.origin}/__emulator2").status_code == 404
+    assert api("GET", "nothing").status_code == 404
+
+
+def test_a_client_acknowledges_by_the_key_that_it_sent(api: Api) -> None:
+    url = f"{api.emulator.origin}/serevix/v1/chat/completions"
+    api.http.post(url, json=CHAT, headers={"authorization": "Bearer k", "idempotency-key": "mine"})
+    assert api("POST", "acknowledge", {"id": "mine", "outcome": "failed"}).json() == {"number": 1}
+    assert api.get("journal/1")["acknowledged"]["outcome"] == "failed"
+
+
+def test_a_server_of_one_provider_has_its_address_alone(http: httpx.Client) -> None:
+    with Emulator(HELLO, provider="serevix") as emulator:
+        found = http.get(f"{emulator.origin}/__emulator/providers").json()
+        assert found == {"providers": {"serevix": emulator.origin}}

@@ -697,3 +697,69 @@ def test_where_the_full_value_would_cost_too_much_the_least_one_is_made() -> Non
     value = instance(schema, 1, fuel)
     assert Draft202012Validator(schema).is_valid(value)
     assert "p7" in value
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"type": "string", "minLength": 5, "maxLength": 3}, "minLength 5 is above maxLength 3"),
+        ({"type": "number", "multipleOf": 0}, "multipleOf must be above 0"),
+        ({"type": "array", "minItems": 3, "maxItems": 1}, "at least 3 and at most 1 items are required"),
+        (
+            {"type": "object", "minProperties": 3, "maxProperties": 1},
+            "at least 3 and at most 1 properties are required",
+        ),
+        (
+            {"type": "object", "required": ["a", "b"], "maxProperties": 1},
+            "2 properties are required and only 1 are allowed",
+        ),
+        ({"type": "string", "pattern": "a" * 4001}, "the pattern is longer than 4000 characters"),
+        ({"type": "string", "pattern": "(?i)a"}, "the pattern '(?i)a' sets flags, which is not supported"),
+        ({"type": "string", "pattern": r"(a)\1"}, "groupref is not supported in a pattern"),
+        ({"type": "string", "pattern": r"\p{Nope}"}, "there is no character property 'Nope'"),
+        ({"$ref": "#/x/9", "x": [1]}, "'#/x/9' is not in the schema."),
+        (
+            {"type": "string", "pattern": "^(ab|cdef)$", "minLength": 3, "maxLength": 3},
+            "no string of 3 to 3 characters was found for the pattern '^(ab|cdef)$'",
+        ),
+    ],
+)
+def test_a_schema_without_a_value_says_why(schema: Schema, reason: str) -> None:
+    with pytest.raises(UnsatisfiableSchema) as raised:
+        instance(schema, 1)
+    assert str(raised.value) == f"No value fits the schema at #: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("schema", "matches"),
+    [
+        ({"type": "string", "pattern": r"^\p{ASCII}\P{White_Space}$"}, r"[\x00-\x7f]\S"),
+        ({"type": "string", "pattern": r"^\p{Any}\P{L}\Z"}, r"(?s:.)[^a-zA-Z]"),
+        ({"type": "string", "pattern": r"^[^\p{L}]$"}, "[^a-zA-Z]"),
+        ({"allOf": [{"type": "string", "pattern": "a"}, {"pattern": "b"}, {"pattern": "^c"}]}, "(?=.*a)(?=.*b)c.*"),
+    ],
+)
+def test_a_text_has_the_characters_that_its_patterns_name(schema: Schema, matches: str) -> None:
+    texts = [instance(schema, seed) for seed in range(20)]
+    assert [text for text in texts if not re.fullmatch(matches, text)] == []
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{"$ref": "#/definitions/0", "definitions": [{"type": "null"}]}, {"$ref": "#/x/1", "x": [1, {"type": "null"}]}],
+)
+def test_a_reference_leads_anywhere_even_into_lists(schema: Schema) -> None:
+    assert instance(schema, 1) is None
+
+
+def test_numbers_in_a_narrow_range_and_of_enormous_steps_are_found() -> None:
+    narrow = [instance({"type": "number", "minimum": 1, "maximum": 1.00001}, seed) for seed in range(20)]
+    assert [number for number in narrow if not 1 <= number <= 1.00001] == []
+    steps = {"allOf": [{"type": "integer", "multipleOf": 10**300 + 7}, {"multipleOf": 10**300 + 9}]}
+    assert instance(steps, 1) == 0
+
+
+def test_at_most_so_many_items_are_what_an_array_contains() -> None:
+    schema = {"type": "array", "contains": {"const": 1}, "maxContains": 1, "minItems": 3}
+    arrays = [instance(schema, seed) for seed in range(20)]
+    assert [[each.count(1), len(each) >= 3] for each in arrays] == [[1, True]] * 20

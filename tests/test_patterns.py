@@ -181,3 +181,23 @@ def test_a_server_answers_at_once_whatever_its_patterns_and_the_prompt(prompt: s
         took = time.monotonic() - begin
     assert answer.json()["choices"][0]["message"]["content"] in ("served", "hostile")
     assert took < 2
+
+
+@pytest.mark.parametrize(
+    ("source", "reason", "text", "is_in"),
+    [
+        (r"a(?!)", "a negative lookahead or lookbehind", "a", False),
+        (r"a(?!)|b", "a negative lookahead or lookbehind", "b", True),
+        (r"(?>a)b", "an atomic group", "ab", True),
+        (r"(x)?(?(1)a|b)", "a condition on a group", "xa", True),
+        (r"a++b", "a possessive repetition", "aab", True),
+        (r"(?<=a)b", "a lookahead or lookbehind", "ab", True),
+        (r"(?a:\bx\b)", None, "éx", True),
+        (r"(?a)\bx\b", None, "éx", True),
+        (r"\Ax", None, "ax", False),
+        (r"\Ax", None, "xa", True),
+    ],
+)
+def test_what_is_slow_is_known_and_means_the_same(source: str, reason: str | None, text: str, is_in: bool) -> None:
+    pattern = compiled(source)
+    assert (pattern.limit, bool(pattern.is_in(text)), bool(re.search(source, text))) == (reason, is_in, is_in)

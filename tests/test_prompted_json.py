@@ -139,3 +139,34 @@ def test_the_last_schema_counts_and_what_the_model_said_does_not() -> None:
 )
 def test_a_schema_is_distinguished_from_data(value: Any, expected: bool) -> None:
     assert is_schema(value) is expected
+
+
+def test_an_example_gives_the_types_of_its_values() -> None:
+    example = {"list": [1], "empty": [], "yes": True, "share": 1.5, "nothing": None, "name": "x", "rows": [{"n": 1}]}
+    asked = Message("user", f"Answer with JSON. For example:\n{json.dumps(example)}")
+
+    def many(items: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "array", "minItems": 1, "maxItems": 3, "items": items}
+
+    def whole(properties: dict[str, Any]) -> dict[str, Any]:
+        closed = {"required": list(properties), "additionalProperties": False}
+        return {"type": "object", "properties": properties, **closed}
+
+    assert schema_in((asked,)) == whole(
+        {
+            "list": many({"type": "integer"}),
+            "empty": many({}),
+            "yes": {"type": "boolean"},
+            "share": {"type": "number"},
+            "nothing": {"type": "null"},
+            "name": {"type": "string"},
+            "rows": many(whole({"n": {"type": "integer"}})),
+        }
+    )
+
+
+def test_an_example_among_empty_and_broken_objects_is_found() -> None:
+    asked = Message("user", 'Not {} and not {this}, but for example {"n": 1} please.')
+    found = schema_in((asked,))
+    assert found is not None
+    assert found["properties"] == {"n": {"type": "integer"}}

@@ -518,3 +518,22 @@ def test_every_language_has_phrases_for_everything(language: str) -> None:
     for sentence in phrases.keyed:
         assert sentence.count("{key}") == 1
     assert len({aspect.title for aspect in phrases.aspects}) == len(phrases.aspects)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "topic", "number", "given"),
+    [
+        ("Explain 3 ways to cook rice.", "list", "ways to cook rice", 3, ""),
+        ("Explain the 3 main advantages of unit tests.", "list", "the 3 main advantages of unit tests", 3, ""),
+        ("Translate this into German: good morning", "translate", "Translate this into German: good morning", None,
+         "good morning"),
+        ("Translate this into German", "translate", "Translate this into German", None, ""),
+        ("Summarize: cats sleep", "summarize", "Summarize: cats sleep", None, "cats sleep"),
+        ("Summarize the article", "summarize", "Summarize the article", None, ""),
+        ("how it works", "explain", "how it works", None, ""),
+        ("What is recursion please", "explain", "recursion", None, ""),
+    ],
+)  # fmt: skip
+def test_a_prompt_says_what_is_wanted(asked: str, kind: str, topic: str, number: int | None, given: str) -> None:
+    found = question_of(asked, "en")
+    assert (found.kind, found.topic, found.number, found.given) == (kind, topic, number, given)

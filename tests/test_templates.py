@@ -366,3 +366,16 @@ def test_a_server_ends_what_would_invent_too_much() -> None:
     assert 1000 < len(honest.json()["choices"][0]["message"]["content"]) <= 2000
     assert too_much.status_code >= 500
     assert "fake would produce too much" in too_much.text
+
+
+@pytest.mark.parametrize("number", ["1e999", "0x10"])
+def test_a_text_is_repeated_a_finite_decimal_number_of_times(number: str) -> None:
+    with pytest.raises(TemplateError, match="`\\*` in templates needs a number next to it"):
+        render(f"{{{{ 'x' * {number} }}}}", CONTEXT)
+
+
+def test_a_fake_that_fails_where_nothing_may_fail_is_reported_all_the_same() -> None:
+    with pytest.raises(Exception, match="opera"):
+        render("{{ fake.nope ~ '' }}", CONTEXT)
+    with pytest.raises(TemplateError, match="undefined"):
+        render("{{ fake._hidden }}", CONTEXT)

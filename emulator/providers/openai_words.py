@@ -55,8 +55,8 @@ def not_default(param: str, value: Any, default: Any) -> ProviderError:
 
 
 def not_one_of(param: str, value: Any, known: Sequence[str]) -> ProviderError:
-    listed = ", ".join(f"'{each}'" for each in known[:-1])
-    supported = f"{listed}, and '{known[-1]}'" if len(known) > 1 else f"'{known[0]}'"
+    *others, last = [f"'{each}'" for each in known]
+    supported = f"{', '.join(others)}{',' * (len(others) > 1)} and {last}" if others else last
     return wrong(f"Invalid value: '{value}'. Supported values are: {supported}.", "invalid_value", param)
 
 

@@ -77,6 +77,10 @@ class Outbox:
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._waiting: list[Waiting] = []
+        self._served: list[Waiting] = []
+        """Those who wait for the current batch."""
+        self._reported = 0
+        """How many of the lost exchanges have been logged."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -159,24 +163,31 @@ class Outbox:
                 await self._write_down()
             except Exception as error:
                 logger.exception("The journal could not be written to the store: please report this")
-                _fail(self._waiting, error)
+                missed = self._put - self._done - sum(map(len, self._queues.values()))
+                self._done += missed
+                self.lost += missed
+                self._reported += missed
+                _fail(self._served + self._waiting, error)
                 self._waiting = []
+                if any(self._queues.values()):
+                    self._wake.set()
 
     async def _write_down(self) -> None:
-        lost, owed, ended = 0, 0.0, self._clock.now()
+        owed, ended = 0.0, self._clock.now()
         while True:
             await self._wake.wait()
             self._wake.clear()
             waiting, self._waiting = self._waiting, []
+            self._served = waiting
             started = self._clock.now()
             written, count = await self._take()
             share = SHARE if self._put - self._done < MANY else SHARE_OF_MANY
             owed = max(owed - (started - ended), -MAX_CREDIT) + (self._clock.now() - started) * share
             ended = self._clock.now()
             await self._commit(written, waiting)
-            if self.lost > lost:
-                logger.error("%d exchanges are missing in the journals: the store was gone.", self.lost - lost)
-                lost = self.lost
+            if (lost := self.lost - self._reported) > 0:
+                logger.error("%d exchanges are missing in the journals: the store was gone.", lost)
+                self._reported = self.lost
             self._done += count
             for target, future in waiting:
                 if future.done():
@@ -199,6 +210,8 @@ class Outbox:
             return written, 0
         size, pause = 0, self._clock.now() + TURN
         for namespace, queue in tuple(self._queues.items()):
+            if len(written) >= MAX_BATCH or size >= MAX_BATCH_BYTES:
+                break
             while queue and len(written) < MAX_BATCH and size < MAX_BATCH_BYTES:
                 exchange, entry = queue.popleft()
                 self._bytes -= exchange.size

@@ -490,3 +490,53 @@ class TestAzure:
         assert len(vector.json()["data"][0]["embedding"]) == 1536
         unversioned = endpoint.send("POST", "/chat/completions", body, {"api-key": "k"}, base)
         assert unversioned.json() == {"error": {"code": "404", "message": "Resource not found"}}
+
+
+class TestWhatElseIsRead:
+    @pytest.mark.parametrize("mode", ["required", "auto"])
+    def test_some_of_the_tools_may_be_allowed(self, mode: str, endpoint: Endpoint) -> None:
+        choice = {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": []}}
+        tool = {"type": "function", "function": {"name": "a"}}
+        (row,) = endpoint.chat("Hi", tools=[tool], tool_choice=choice).json()["choices"]
+        assert [call["function"]["name"] for call in row["message"].get("tool_calls", ())] == ["a"] * (
+            mode == "required"
+        )
+        flat = {"type": "allowed_tools", "mode": mode, "tools": [{"type": "function", "name": "a"}]}
+        output = endpoint.respond("Hi", model="gpt-4o", tools=[{"type": "function", "name": "a"}], tool_choice=flat)
+        named = [item["name"] for item in output.json()["output"] if item["type"] == "function_call"]
+        assert named == ["a"] * (mode == "required")
+
+    def test_a_built_in_tool_may_be_chosen(self, endpoint: Endpoint) -> None:
+        chosen = {"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}}
+        output = endpoint.respond("Hi", model="gpt-4o", **chosen).json()["output"]
+        assert [item["type"] for item in output] == ["web_search_call", "message"]
+
+    def test_a_streamed_piece_has_its_likelihood(self, endpoint: Endpoint) -> None:
+        chunks = read(endpoint.chat("greet", stream=True, logprobs=True))
+        rows = [chunk["choices"][0] for chunk in chunks if chunk["choices"]]
+        texts = [row["delta"]["content"] for row in rows if row["delta"].get("content")]
+        likely = [row["logprobs"]["content"] for row in rows if row["delta"].get("content")]
+        assert texts == ["Hello"]
+        assert [[each["token"] for each in row] for row in likely] == [["Hello"]]
+
+    def test_calls_of_custom_tools_and_their_results_are_read(self, endpoint: Endpoint) -> None:
+        custom = {"id": "c", "type": "custom", "custom": {"name": "look", "input": "x"}}
+        messages = [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "tool_calls": [custom]},
+            {"role": "tool", "tool_call_id": "c", "content": "y"},
+        ]
+        answer = endpoint.send("POST", "/chat/completions", {"model": "gpt-4o", "messages": messages}).json()
+        assert answer["choices"][0]["message"]["content"] == "Seen."
+
+    def test_a_moderated_picture_counts_with_its_text(self, endpoint: Endpoint) -> None:
+        parts = [
+            {"type": "text", "text": "a bomb"},
+            {"type": "image_url", "image_url": {"url": "https://a.example/x.png"}},
+        ]
+        answer = endpoint.send("POST", "/moderations", {"input": parts}).json()
+        (row,) = answer["results"]
+        applied = row["category_applied_input_types"]
+        assert row["flagged"]
+        assert {name for name, flagged in row["categories"].items() if flagged} == {"violence", "illicit"}
+        assert (applied["violence"], applied["illicit"]) == (["text", "image"], ["text"])
