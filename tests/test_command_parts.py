@@ -20,15 +20,13 @@ from emulator.interception.environment import _quoted
 from emulator.spans import check_installed
 
 
-@pytest.fixture(params=["posix", "elsewhere"])
-def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """With and without what only POSIX offers."""
-    if request.param == "elsewhere":
-        import signal
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system without what only POSIX offers. (With it, a command needs a process without other threads.)"""
+    import signal
 
-        monkeypatch.delattr(os, "posix_spawnp")
-        monkeypatch.delattr(signal, "pthread_sigmask")
-    return str(request.param)
+    monkeypatch.delattr(os, "posix_spawnp")
+    monkeypatch.delattr(signal, "pthread_sigmask")
 
 
 def ran(*words: str) -> int:
@@ -36,12 +34,12 @@ def ran(*words: str) -> int:
         return run(words, {**os.environ, "MARK": "7"})
 
 
-@pytest.mark.usefixtures("system")
+@pytest.mark.usefixtures("elsewhere")
 def test_a_command_gives_its_exit_code_and_gets_its_environment() -> None:
     assert ran("/bin/sh", "-c", 'exit "$MARK"') == 7
 
 
-@pytest.mark.usefixtures("system")
+@pytest.mark.usefixtures("elsewhere")
 def test_a_command_that_cannot_be_run_has_the_exit_code_of_a_shell(tmp_path: Path) -> None:
     with pytest.raises(CannotRunError) as caught:
         ran("surely-no-such-command")
