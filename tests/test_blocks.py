@@ -95,13 +95,13 @@ class TestChatCompletions:
 
 
 def test_openai_reads_a_streamed_refusal_and_a_custom_call(emulator: Emulator) -> None:
-    client = openai.OpenAI(base_url=f"{emulator.url('openai')}/v1", api_key="sk-test")
-    with client.chat.completions.stream(
-        model="gpt-4o-mini", messages=[{"role": "user", "content": "refuse"}]
-    ) as stream:
-        refused = stream.get_final_completion()
+    with openai.OpenAI(base_url=f"{emulator.url('openai')}/v1", api_key="sk-test") as client:
+        with client.chat.completions.stream(
+            model="gpt-4o-mini", messages=[{"role": "user", "content": "refuse"}]
+        ) as stream:
+            refused = stream.get_final_completion()
+        whole = client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "patch"}])
     assert (refused.choices[0].message.refusal, refused.choices[0].finish_reason) == ("I can't help with that.", "stop")
-    whole = client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "patch"}])
     calls = [call.to_dict() for call in whole.choices[0].message.tool_calls or ()]
     assert [call["custom"] for call in calls] == [{"name": "apply_patch", "input": PATCH}]
 

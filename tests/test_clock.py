@@ -385,13 +385,11 @@ def test_an_urgent_alarm_does_not_wait_for_all_that_are_late(run: FrameRun) -> N
             clock.call_at(start + number / 1000, partial(seen.append, "late"))
         clock.call_at(start + 0.009, partial(seen.append, "urgent"), is_urgent=True)
         clock.call_at(start + 0.010, partial(seen.append, "cancelled"), is_urgent=True).cancel()
-        clock.call_at(start + 0.020, partial(seen.append, "not due"), is_urgent=True)
+        clock.call_at(start + 60, partial(seen.append, "not due"), is_urgent=True)
         while clock.now() < start + 0.011:  # the loop is busy meanwhile
             pass
-        await rung_at(clock, start + 0.015)
-        assert seen == ["urgent", "late", "late", "late"]
         await rung_at(clock, start + 0.03)
-        assert seen == ["urgent", "late", "late", "late", "not due"]
+        assert seen == ["urgent", "late", "late", "late"]
 
     run(main)
 
