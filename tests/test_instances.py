@@ -763,3 +763,8 @@ def test_at_most_so_many_items_are_what_an_array_contains() -> None:
     schema = {"type": "array", "contains": {"const": 1}, "maxContains": 1, "minItems": 3}
     arrays = [instance(schema, seed) for seed in range(20)]
     assert [[each.count(1), len(each) >= 3] for each in arrays] == [[1, True]] * 20
+
+
+def test_a_bound_of_an_old_draft_may_exclude_itself() -> None:
+    schema = {"type": "integer", "minimum": 1, "exclusiveMinimum": True, "maximum": 3, "exclusiveMaximum": False}
+    assert {instance(schema, seed) for seed in range(20)} == {2, 3}

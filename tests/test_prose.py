@@ -537,3 +537,10 @@ def test_every_language_has_phrases_for_everything(language: str) -> None:
 def test_a_prompt_says_what_is_wanted(asked: str, kind: str, topic: str, number: int | None, given: str) -> None:
     found = question_of(asked, "en")
     assert (found.kind, found.topic, found.number, found.given) == (kind, topic, number, given)
+
+
+@pytest.mark.parametrize("asked", ["Translate this into German", "Summarize the article", "Summarize: the of and"])
+def test_what_was_not_given_is_answered_all_the_same(asked: str) -> None:
+    assert [30 <= words(prose(seed, about=asked, length=(30, 60), fit=words)) <= 60 for seed in range(10)] == [
+        True
+    ] * 10

@@ -1,5 +1,6 @@
 """Invalid requests get the error that the provider documents: the exact sentence, parameter and code."""
 
+import json
 from typing import Any
 
 import httpx
@@ -918,3 +919,127 @@ def test_gemini_refuses(members: Json, message: str, emulator: Emulator, http: h
     url = f"{emulator.url('gemini')}/v1beta/models/gemini-2.5-flash:generateContent"
     response = http.post(url, json={"contents": [ASKED], **members}, headers={"x-goog-api-key": "k"})
     assert error_of(response) == {"status": "INVALID_ARGUMENT", "code": 400, "message": message}
+
+
+VISION = "deepseek-v4-flash-vision-exp"
+EMBED = "/v1beta/models/gemini-embedding-001"
+PART: Json = {"parts": [{"text": "x"}]}
+PICTURES = "/v1/ai/x/images/generations"
+
+
+def picture(role: str = "user", **members: Any) -> Json:
+    return {"model": VISION, "messages": [{"role": role, "content": [{"type": "image_url", **members}]}, *HI]}
+
+
+ELSEWHERE: list[tuple[str, str, Any, str]] = [
+    ("deepseek", "/chat/completions", picture(), "image_url must have url"),
+    (
+        "deepseek",
+        "/chat/completions",
+        picture(image_url={"url": "ftp://a.example/x.png"}),
+        "Invalid image_url: it must be a data URL or a link",
+    ),
+    (
+        "deepseek",
+        "/chat/completions",
+        picture(image_url={"url": "https://a.example/" + "x" * 8192}),
+        "Invalid image_url: a link may have 8192 characters",
+    ),
+    (
+        "deepseek",
+        "/chat/completions",
+        picture("system", image_url={"url": "https://a.example/x.png"}),
+        "Images are only supported in user messages",
+    ),
+    (
+        "deepseek",
+        "/chat/completions",
+        b'{"a": 1e',
+        "Failed to parse the request body as JSON: a: EOF while parsing a value at line 1 column 8",
+    ),
+    (
+        "deepseek",
+        "/chat/completions",
+        b'{"a": "\\ud800',
+        "Failed to parse the request body as JSON: a: EOF while parsing a string at line 1 column 13",
+    ),
+    (
+        "gemini",
+        f"{EMBED}:batchEmbedContents",
+        {"requests": []},
+        "* BatchEmbedContentsRequest.requests: requests is not specified\n",
+    ),
+    (
+        "gemini",
+        f"{EMBED}:batchEmbedContents",
+        {"requests": [{"content": PART}] * 101},
+        "* BatchEmbedContentsRequest.requests: at most 100 requests can be in one batch\n",
+    ),
+    (
+        "gemini",
+        f"{EMBED}:batchEmbedContents",
+        {"requests": [{"model": "models/other", "content": PART}]},
+        "* BatchEmbedContentsRequest.requests[0].model: the model must match the one in the URL, "
+        "models/gemini-embedding-001\n",
+    ),
+    ("gemini", f"{EMBED}:embedContent", {}, "* EmbedContentRequest.content: content is not specified\n"),
+    (
+        "gemini",
+        f"{EMBED}:embedContent",
+        {"content": PART, "outputDimensionality": 0},
+        "* EmbedContentRequest.output_dimensionality: must be in the range [1, 3072].\n",
+    ),
+    ("cloudsway", PICTURES, {"prompt": "x" * 32_001}, "prompt must be at most 32000 characters long"),
+    (
+        "cloudsway",
+        PICTURES,
+        {"prompt": "x", "output_compression": 101},
+        "Invalid output_compression: 101, the valid range is [0, 100]",
+    ),
+    (
+        "cloudsway",
+        PICTURES,
+        {"prompt": "x", "partial_images": 9},
+        "Invalid partial_images: 9, the valid range is [0, 3]",
+    ),
+    (
+        "openai",
+        "/v1/chat/completions",
+        {"model": "gpt-5", "messages": HI, "presence_penalty": 1.0},
+        "Unsupported value: 'presence_penalty' does not support 1 with this model. Only the default (0) value is "
+        "supported.",
+    ),
+    (
+        "openai",
+        "/v1/chat/completions",
+        {"model": "gpt-4o", "messages": HI, "temperature": True},
+        "Invalid type for 'temperature': expected a decimal, but got a boolean instead.",
+    ),
+    (
+        "openrouter",
+        "/api/v1/chat/completions",
+        {"model": "openai/gpt-4o", "messages": [{"role": "user", "content": "x " * 130_000}]},
+        "This endpoint's maximum context length is 128000 tokens. However, you requested about 130005 tokens (130005 "
+        "of text input). Please reduce the length of either one.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("provider", "path", "body", "message"), ELSEWHERE, ids=range(len(ELSEWHERE)))
+def test_what_a_provider_does_not_take_is_refused_in_its_words(
+    provider: str, path: str, body: Any, message: str, emulator: Emulator, http: httpx.Client
+) -> None:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"authorization": "Bearer sk-test", "x-goog-api-key": "k", "content-type": "application/json"}
+    response = http.post(emulator.url(provider) + path, content=content, headers=headers)
+    assert (response.status_code, response.json()["error"]["message"]) == (400, message)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+def test_openai_hints_at_the_library_that_sends_no_json(path: str, emulator: Emulator, http: httpx.Client) -> None:
+    headers = {"authorization": "Bearer sk-test", "content-type": "application/json"}
+    response = http.post(emulator.url("openai") + path, content=b"{", headers=headers)
+    error = error_of(response)
+    assert error is not None
+    assert error["message"].startswith("We could not parse the JSON body of your request. (HINT: ")
+    assert (error["status"], error["param"], error["code"]) == (400, None, None)
