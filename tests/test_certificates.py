@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from emulator.errors import UsageError
 from emulator.interception import certificates
 from emulator.interception.certificates import CA_FILE, KEY_FILE, Authority, authority_in, combined, given_context
+from emulator.interception.front import is_host_name, plain_reason
 
 
 def key_bytes(password: bytes) -> bytes:
@@ -103,3 +104,24 @@ def test_without_files_of_the_system_roots_are_certifi_s_or_none(monkeypatch: py
     monkeypatch.setitem(__import__("sys").modules, "certifi", None)
     monkeypatch.setattr(ssl.SSLContext, "get_ca_certs", lambda *_, **__: [])
     assert certificates.system_roots() == b""
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("TLSV1_ALERT_UNKNOWN_CA", "it does not trust the certificate's authority"),
+        ("SSLV3_ALERT_BAD_CERTIFICATE", "it does not accept the certificate"),
+        ("SSLV3_ALERT_CERTIFICATE_UNKNOWN", "it does not accept the certificate"),
+        ("NO_SHARED_CIPHER", "no shared cipher"),
+    ],
+)
+def test_why_a_client_aborted_a_handshake_is_said_in_words(reason: str, words: str) -> None:
+    assert plain_reason(reason) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "can"),
+    [("a.host", True), ("127.0.0.1", True), ("::1", True), ("a..b", False), ("é.host", False), ("a" * 64, False)],
+)
+def test_a_certificate_is_made_only_for_a_name(name: str, can: bool) -> None:
+    assert is_host_name(name) is can

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import cast
 
 import pytest
@@ -44,8 +45,12 @@ class Gate:
 class Echo(asyncio.Protocol):
     """The server's protocol: sends back what it gets."""
 
+    def __init__(self, transports: list[asyncio.Transport]) -> None:
+        self._transports = transports
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self._transports.append(self.transport)
 
     def data_received(self, data: bytes) -> None:
         self.transport.write(data)
@@ -56,12 +61,14 @@ class Session:
 
     def __init__(self) -> None:
         self.reports: list[str] = []
+        self._transports: list[asyncio.Transport] = []
+        """The ends on the server's side, which must not outlive the event loop."""
         self.gate = Gate()
         self.proxy = Proxy(cast(TlsFront, Front()), ["*.allowed.test"], self.reports.append)
         self.got: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> "Session":
-        await self.proxy.start(Echo, self.gate)
+        await self.proxy.start(partial(Echo, self._transports), self.gate)
         self.far = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.far_port: int = self.far.sockets[0].getsockname()[1]
         return self
@@ -69,9 +76,14 @@ class Session:
     async def __aexit__(self, *_: object) -> None:
         self.proxy.stop()
         self.far.close()
+        await turns()  # no connection is accepted any more
+        for transport in self._transports:
+            transport.abort()
+        await turns()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answers the first bytes, and then what arrived until the client's end."""
+        self._transports.append(cast(asyncio.Transport, writer.transport))
         first = await reader.read(65536)
         if not self.got.done():
             self.got.set_result(first)
@@ -93,6 +105,12 @@ class Session:
             return await asyncio.wait_for(reader.read(), 30)
         finally:
             writer.close()
+
+
+async def turns() -> None:
+    """Lets the event loop do what is due."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 def held(test: Callable[[Session], Awaitable[None]]) -> None:
@@ -258,6 +276,42 @@ def test_the_far_end_of_a_tunnel_follows_the_pace_of_the_near_one() -> None:
     assert end.eof_received() is True
     end.connection_lost(None)
     assert (near.events, far.events) == (["pause", "resume", "data", "eof", "close"], [])
+
+
+def test_the_near_end_of_a_tunnel_follows_the_pace_of_the_far_one() -> None:
+    async def test(session: Session) -> None:
+        near, far = Pauses(), Pauses()
+        end = proxies._Connection(session.proxy)
+        end.pause_writing()
+        end.resume_writing()
+        end.connection_made(near)
+        end._other = far
+        end.pause_writing()
+        end.resume_writing()
+        end.data_received(b"data")
+        end.connection_lost(None)
+        assert (near.events, far.events) == ([], ["pause", "resume", "data", "close"])
+
+    held(test)
+
+
+def test_a_client_that_sends_much_before_its_tunnel_opens_waits() -> None:
+    async def test(session: Session) -> None:
+        near = Pauses()
+        end = proxies._Connection(session.proxy)
+        end.connection_made(near)
+        end.data_received(f"CONNECT 127.0.0.1:{session.far_port} HTTP/1.1\r\n\r\n".encode())
+        end.data_received(b"x" * 65536)
+        assert near.events == []
+        end.data_received(b"y")
+        assert near.events == ["pause"]
+        near.close()  # it leaves before the tunnel is open
+        for task in tuple(session.proxy._tasks):
+            await task
+        assert near.events == ["pause", "close"]
+        end.connection_lost(None)
+
+    held(test)
 
 
 @pytest.mark.parametrize(
