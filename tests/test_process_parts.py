@@ -18,6 +18,7 @@ from emulator.errors import StoreGone, UsageError
 from emulator.faults import fault_of
 from emulator.faults import selection as faults
 from emulator.faults.selection import FaultRegistry
+from emulator.generation.snippets import named_in
 from emulator.server import bus, numbers
 from emulator.server.broker import ALL, ANSWER, CALL, CANCEL, GONE, JOINED, MORE, PART, SENT, Frame
 from emulator.server.bus import Bus
@@ -25,6 +26,7 @@ from emulator.server.conversation import Conversation
 from emulator.server.numbers import Numbers
 from emulator.server.stored import shared_key
 from emulator.state import redis_packets
+from emulator.state.journal import Journal
 from emulator.state.redis_connection import RedisConnection, store_address
 from emulator.state.redis_packets import Packets, Step, forget
 from emulator.state.replies import Reply
@@ -539,3 +541,25 @@ def test_a_silent_subscription_is_tested_and_then_renewed(redis: RedisServer, mo
             await one.close()
 
     assert asyncio.run(asyncio.wait_for(steps(), 30))
+
+
+def test_a_silent_stream_of_events_is_kept_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "KEEP_ALIVE", 0.01)
+
+    async def steps() -> Any:
+        stream: Any = Events(Journal(), Selection()).stream()
+        got = [await anext(stream) for _ in range(3)]
+        await stream.aclose()
+        return got
+
+    assert ran(steps) == [b": events of exchanges\n\n", b": still here\n\n", b": still here\n\n"]
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("word", "program"), [("Go", "go"), ("go", None), ("C", "c"), ("c", None), ("PYTHON", "python")]
+)
+def test_a_word_names_a_programming_language(word: str, program: str | None) -> None:
+    assert named_in(word) == program
