@@ -198,7 +198,11 @@ async def with_packets(url: str, steps: Callable[[Packets, RedisConnection], Any
         await connection.close()
 
 
-def test_a_command_that_redis_refuses_fails_and_the_next_one_works(redis: RedisServer) -> None:
+def test_a_command_that_redis_refuses_fails_and_the_next_one_works(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_packets, "PATIENCE", 30.0)
+
     async def steps(packets: Packets, _: RedisConnection) -> Any:
         loop = asyncio.get_running_loop()
         wrong, right = loop.create_future(), loop.create_future()
@@ -320,6 +324,7 @@ def test_numbers_are_reserved_ahead_and_unique_even_without_a_store(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(numbers, "BLOCK", 4)
+    monkeypatch.setattr(numbers, "WallClock", SimpleNamespace(now=lambda: 100.0))
 
     async def steps() -> Any:
         connection = RedisConnection(store_address(f"{redis.url}?prefix=numbers"))
@@ -341,7 +346,11 @@ def test_numbers_are_reserved_ahead_and_unique_even_without_a_store(
     assert ran(steps) == ([*range(1, 13), first + 1, first + 2], (9, 13))
 
 
-def test_a_block_that_is_used_up_at_once_is_followed_by_a_larger_one(redis: RedisServer) -> None:
+def test_a_block_that_is_used_up_at_once_is_followed_by_a_larger_one(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numbers, "WallClock", SimpleNamespace(now=lambda: 100.0))
+
     async def steps() -> Any:
         connection = RedisConnection(store_address(f"{redis.url}?prefix=larger"))
         replica = Numbers(connection, 1)
