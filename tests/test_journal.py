@@ -270,6 +270,16 @@ def test_all_journals_of_a_server_share_their_bytes_and_the_fullest_gives_way() 
     assert (shelf.bytes, quiet.bytes, noisy.bytes, len(quiet)) == (0, 0, 0, 0)
 
 
+def test_a_journal_that_takes_over_exchanges_keeps_the_newest() -> None:
+    journal, taken = Journal(capacity=2), []
+    for number in range(1, 5):
+        taken.append(made := exchange(number))
+        made.end()
+    journal.adopt(taken)
+    assert [each.number for each in journal] == [3, 4]
+    assert journal.bytes == journal.shelf.bytes == sum(each.size for each in journal) > 0
+
+
 def test_reasons_are_found_only_when_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 

@@ -18,6 +18,7 @@ from emulator.errors import StoreGone, UsageError
 from emulator.faults import fault_of
 from emulator.faults import selection as faults
 from emulator.faults.selection import FaultRegistry
+from emulator.generation.snippets import named_in
 from emulator.server import bus, numbers
 from emulator.server.broker import ALL, ANSWER, CALL, CANCEL, GONE, JOINED, MORE, PART, SENT, Frame
 from emulator.server.bus import Bus
@@ -25,6 +26,7 @@ from emulator.server.conversation import Conversation
 from emulator.server.numbers import Numbers
 from emulator.server.stored import shared_key
 from emulator.state import redis_packets
+from emulator.state.journal import Journal
 from emulator.state.redis_connection import RedisConnection, store_address
 from emulator.state.redis_packets import Packets, Step, forget
 from emulator.state.replies import Reply
@@ -196,7 +198,11 @@ async def with_packets(url: str, steps: Callable[[Packets, RedisConnection], Any
         await connection.close()
 
 
-def test_a_command_that_redis_refuses_fails_and_the_next_one_works(redis: RedisServer) -> None:
+def test_a_command_that_redis_refuses_fails_and_the_next_one_works(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_packets, "PATIENCE", 30.0)
+
     async def steps(packets: Packets, _: RedisConnection) -> Any:
         loop = asyncio.get_running_loop()
         wrong, right = loop.create_future(), loop.create_future()
@@ -318,6 +324,7 @@ def test_numbers_are_reserved_ahead_and_unique_even_without_a_store(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(numbers, "BLOCK", 4)
+    monkeypatch.setattr(numbers, "WallClock", SimpleNamespace(now=lambda: 100.0))
 
     async def steps() -> Any:
         connection = RedisConnection(store_address(f"{redis.url}?prefix=numbers"))
@@ -339,7 +346,11 @@ def test_numbers_are_reserved_ahead_and_unique_even_without_a_store(
     assert ran(steps) == ([*range(1, 13), first + 1, first + 2], (9, 13))
 
 
-def test_a_block_that_is_used_up_at_once_is_followed_by_a_larger_one(redis: RedisServer) -> None:
+def test_a_block_that_is_used_up_at_once_is_followed_by_a_larger_one(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numbers, "WallClock", SimpleNamespace(now=lambda: 100.0))
+
     async def steps() -> Any:
         connection = RedisConnection(store_address(f"{redis.url}?prefix=larger"))
         replica = Numbers(connection, 1)
@@ -539,3 +550,25 @@ def test_a_silent_subscription_is_tested_and_then_renewed(redis: RedisServer, mo
             await one.close()
 
     assert asyncio.run(asyncio.wait_for(steps(), 30))
+
+
+def test_a_silent_stream_of_events_is_kept_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "KEEP_ALIVE", 0.01)
+
+    async def steps() -> Any:
+        stream: Any = Events(Journal(), Selection()).stream()
+        got = [await anext(stream) for _ in range(3)]
+        await stream.aclose()
+        return got
+
+    assert ran(steps) == [b": events of exchanges\n\n", b": still here\n\n", b": still here\n\n"]
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("word", "program"), [("Go", "go"), ("go", None), ("C", "c"), ("c", None), ("PYTHON", "python")]
+)
+def test_a_word_names_a_programming_language(word: str, program: str | None) -> None:
+    assert named_in(word) == program
