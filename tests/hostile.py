@@ -71,7 +71,7 @@ class Watched:
     def assert_at_rest(self, within: float = 5.0) -> None:
         """Whether everything is released: connections, tasks, answers, timers of requests."""
         eventually(self.is_alone, within)
-        eventually(lambda: self.tasks() <= self.tasks_at_rest, within)
+        eventually(lambda: self.tasks() == self.tasks_at_rest, within)
 
     def assert_answers(self) -> None:
         with Connection(self.port) as client:

@@ -83,9 +83,8 @@ def test_a_signal_at_any_moment_of_the_start_ends_all_workers(number: int, momen
         finally:
             process.kill()
             process.communicate()
-        if "Traceback" in errors:  # before the first line of the command, which handles signals
-            files = re.findall(r"/emulator/([\w/]+\.py)\"", errors)
-            assert set(files) <= {"__init__.py", "__main__.py", "cli/__init__.py"}, errors
+        if "Traceback" in errors:  # while Python itself was still starting, before the first line of the emulator
+            assert "/emulator/" not in errors
             continue
         assert process.returncode in (0, 128 + number, -number), (delay, errors)
 
