@@ -1,13 +1,14 @@
 """The one place where bytes and time are real: plays a planned body or a list of steps on a connection."""
 
 import asyncio
-from array import array
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from math import inf
+from operator import sub
 from typing import Any, Protocol, cast
 
 from emulator.clock import Alarm, Clock, WallClock
+from emulator.server.frames import FramePlayer
 from emulator.server.protocol import HANDLE, ConnectionHandle
 from emulator.server.uvicorn_adapter import Cycle, Message, Scope
 from emulator.state.blanks import LAST_CHUNK, Recollection, lines_of
@@ -50,7 +51,7 @@ BeforeLast = Callable[[Playback, int, int, float], None]
 class Watcher(Protocol):
     """Observes the progress of an answer."""
 
-    underway: Playback | None
+    underway: Callable[[], Playback] | None
 
 
 class Writer(Protocol):
@@ -124,7 +125,7 @@ async def _play(
         player = _StepPlayer(handle, start, clock, cycle, answer)
     player.before_last = before_last
     if watcher is not None:
-        watcher.underway = player.playback
+        watcher.underway = player.progress
     await player.play(players)
     if handle.is_lost:
         cycle.disconnected = True  # uvicorn does this only for the last of pipelined requests
@@ -294,52 +295,39 @@ def _framed(head: bytes, body: bytes, *, streamed: bool) -> bytes:
     return b"%b\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b%b" % (head, len(body), body, LAST_CHUNK)
 
 
-class _Player:
-    """Sends what is due, then sleeps until the next deadline. It is driven by alarms, without a task of its own, and
-    has direct references to what each token needs: with a thousand streams, every further object costs the processor
-    a fetch from memory.
-    """
+class _Player(FramePlayer):
+    """Sends what is due, then sleeps until the next deadline. It is its own alarm, without a task."""
 
     __slots__ = (
         "afterwards",
-        "alarm",
         "before_last",
-        "clock",
         "cycle",
         "done",
         "ending",
+        "first",
         "framing",
         "handle",
-        "index",
-        "is_held",
         "is_last",
         "is_over",
         "playback",
-        "sent",
-        "start",
-        "transport",
     )
 
     def __init__(self, handle: ConnectionHandle, start: float, clock: Clock, cycle: Cycle) -> None:
+        super().__init__(handle.protocol.transport, start, clock)
         self.handle = handle
-        self.transport = handle.protocol.transport
         self.is_held = handle.is_full
-        """Whether the client reads too slowly; `wake` is called when it can take more."""
         self.is_over = False
-        self.start = start
-        self.clock = clock
         self.cycle = cycle
-        self.index = 0
         self.framing: Framing | None = None  # None until the head is sent
         self.is_last = (
             not cycle.keep_alive or cycle.scope["http_version"] == "1.0" or _says_close(cycle.scope["headers"])
         )
         self.ending: Ended = "client_closed"  # the ending if the connection is lost
-        self.sent = array("d")
         self.playback = Playback(sent=self.sent)
         self.afterwards: Afterwards | None = None
         self.before_last: BeforeLast | None = None
-        self.alarm: Alarm | None = None
+        self.first: Alarm | None = None
+        """The first deadline, which may be far away, and is set before this is an alarm."""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def play(self, players: Players) -> None:
@@ -356,8 +344,7 @@ class _Player:
         finally:
             players.active.discard(self)
             handle.player = None
-            if self.alarm is not None:
-                self.alarm.cancel()
+            self._let_go()
 
     def advance(self) -> None:
         """Does everything that is due, then sets the alarm for the next step or finishes."""
@@ -410,7 +397,7 @@ class _Player:
 
     def finish(self, ended: Ended) -> None:
         if not self.is_over:
-            self.is_over = True
+            self.playback, self.is_over = self.progress(), True
             self.playback.ended = ended
             self.playback.ended_at = self.clock.now()
             if self.afterwards is not None and ended == "complete":
@@ -424,49 +411,42 @@ class _Player:
 
     def wake(self) -> None:
         """Continues after a pause."""
-        if self.alarm is not None:
-            self.alarm.cancel()
-            self.alarm = None
+        self._let_go()
+        self.is_canceled = False
         self.go_on()
 
+    def _let_go(self) -> None:
+        if self.first is not None:
+            self.first.cancel()
+            self.first = None
+        self.clock.drop(self)
+
     def go_on(self) -> None:
-        """Does what is due, if there is something to do and it can be done."""
         if self.is_over or self.transport.is_closing():
             return  # `lost`, which is about to be called, does the rest
         try:
             self.advance()
         except Exception as error:
-            self.is_over = True
+            self.playback, self.is_over = self.progress(), True
             if not self.done.done():
                 self.done.set_exception(error)
 
     def go_on_at(self, when: float) -> None:
-        """Goes on then. The alarm, if there is one, has gone off."""
-        if self.alarm is None:
-            self.alarm = self.clock.call_at(when, self.go_on, is_urgent=not self.playback.frames_sent)
+        """Goes on then."""
+        if self.playback.frames_sent or self.index:
+            self.clock.renew(self, when)
         else:
-            self.clock.renew(self.alarm, when)
+            self.first = self.clock.call_at(when, self.go_on, is_urgent=True)
 
-    def _note(self, size: int, frames: int, due: float, now: float) -> None:
-        playback, sent = self.playback, self.sent
-        if not playback.frames_sent:
-            playback.first_sent = now
-        playback.bytes_sent += size
-        playback.frames_sent += frames
-        playback.last_sent = now
-        late = now - due
-        if late > playback.late:
-            playback.late = late
-        if frames == 1 and len(sent) < MAX_MOMENTS:
-            sent.append(now)
-        else:
-            sent.extend([now] * min(frames, MAX_MOMENTS - len(sent)))
+    def progress(self) -> Playback:
+        """Returns how it was sent so far. Any thread may ask."""
+        return self.playback
 
 
 class _BodyPlayer(_Player):
     """Plays nearly every stream: shared pieces, an index, and writes past ASGI."""
 
-    __slots__ = ("at", "due", "offset", "planned", "run", "runs")
+    __slots__ = ("last_sent", "late", "planned", "run", "runs")
 
     def __init__(
         self, handle: ConnectionHandle, start: float, clock: Clock, cycle: Cycle, planned: PlannedBody
@@ -474,10 +454,9 @@ class _BodyPlayer(_Player):
         super().__init__(handle, start, clock, cycle)
         self.planned = planned
         self.at = planned.at
-        self.due = start + planned.at[0]
         self.runs = iter([run for run in planned.runs if run.pieces])
         self.run: FrameRun | None = next(self.runs, None)
-        self.offset = 0
+        self.late = self.last_sent = 0.0  # of frames whose moments are not kept
 
     def last_due(self) -> float:
         return self.start + self.at[-1]
@@ -487,7 +466,9 @@ class _BodyPlayer(_Player):
             return
         if self.framing is None:
             self.transport.write(self.begin(self.planned.status, self.planned.headers))
-        now, due, run, offset = self.clock.now(), self.due, self.run, self.offset
+            self._enter(self.run)
+        now, run, offset = self.clock.now(), self.run, self.offset
+        first = due = self.start + self.at[self.index]
         frames: list[bytes] = []
         size = 0
         while run is not None and due <= now and size < MAX_WRITE:
@@ -503,17 +484,34 @@ class _BodyPlayer(_Player):
         if frames:
             data = frames[0] if len(frames) == 1 else b"".join(frames)
             if run is None and self.before_last is not None:
-                self.before_last(self.playback, size, len(frames), now)
+                self.before_last(self.progress(), size, len(frames), now)
             self.transport.write(b"%x\r\n%b\r\n" % (size, data) if size and self.framing == "chunks" else data)
-            self._note(size, len(frames), self.due, now)
-            self.run, self.offset, self.due = run, offset, due
-            self.index += len(frames)
+            self._note(len(frames), first, now)
+            if run is not self.run:
+                self._enter(run)
+            self.run, self.offset = run, offset
         if run is None:
             self.finish("complete")
-        elif self.alarm is not None:  # the usual case, without one more call
-            self.clock.renew(self.alarm, due)
         else:
             self.go_on_at(due)
+
+    def _enter(self, run: FrameRun | None) -> None:
+        self.enter(run if self.framing == "chunks" else None)
+
+    def _note(self, frames: int, due: float, now: float) -> None:
+        free = MAX_MOMENTS - len(self.sent)
+        self.sent.extend([now] * min(frames, free))
+        if frames > free:
+            self.late, self.last_sent = max(self.late, now - due), now
+        self.index += frames
+
+    def progress(self) -> Playback:
+        index, sent = self.index, self.sent
+        if self.is_over or not index:
+            return self.playback
+        last = sent[index - 1] if index <= len(sent) else self.last_sent
+        late = max(self.late, round(max(map(sub, sent[:index], self.at)) - self.start, 9))
+        return Playback("complete", self.planned.size(0, index), index, sent[0], last, late, sent)
 
 
 class _StepPlayer(_Player):
@@ -551,6 +549,17 @@ class _StepPlayer(_Player):
             self._do(step, now)
         return None
 
+    def _note(self, size: int, due: float, now: float) -> None:
+        playback, sent = self.playback, self.sent
+        if not playback.frames_sent:
+            playback.first_sent = now
+        playback.bytes_sent += size
+        playback.frames_sent += 1
+        playback.last_sent = now
+        playback.late = max(playback.late, now - due)
+        if len(sent) < MAX_MOMENTS:
+            sent.append(now)
+
     def _do(self, step: Step, now: float) -> None:
         if self.before_last is not None and isinstance(step, Data | Raw) and self._is_last():
             self.before_last(self.playback, len(step.data), 1, now)
@@ -567,12 +576,12 @@ class _StepPlayer(_Player):
                 if self.framing == "none" or not data:
                     return
                 self.handle.write(b"%x\r\n%b\r\n" % (len(data), data) if self.framing == "chunks" else data)
-                self._note(len(data), 1, self.start + step.at, now)
+                self._note(len(data), self.start + step.at, now)
                 if step.gap:
                     self.playback.last_sent = self.clock.now()  # writing may have taken a while
             case Raw():
                 self.handle.write(step.data)
-                self._note(len(step.data), 1, self.start + step.at, now)
+                self._note(len(step.data), self.start + step.at, now)
             case End():
                 if step.trailers and self.framing == "chunks":
                     lines = b"".join([b"%b: %b\r\n" % header for header in step.trailers])
