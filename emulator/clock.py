@@ -204,9 +204,9 @@ class WallClock:
             self._timer = self._loop.call_later(max(0.0, when - self.now() + 0.0005), self._go_off)
 
     def _on_timerfd(self) -> None:
-        assert self._timerfd is not None
-        self._timerfd.clear()
         self._go_off()
+        if self._timerfd is not None and not self._armed:  # otherwise it was set anew, which clears it
+            self._timerfd.clear()
 
     def _go_off(self) -> None:
         now = self.now
