@@ -11,7 +11,7 @@ import os
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 from operator import attrgetter
@@ -29,6 +29,8 @@ LATEST_DATE = 253_402_214_400.0
 """The end of virtual time: dates end with the year 9999."""
 MAX_TURN = 0.001
 """The most seconds for alarms in a row; then the event loop gets a turn, so that new requests are read."""
+FEW = 8
+"""Alarms between two looks at the time, which cost as much as a tenth of an alarm."""
 SLOTS, NEVER = 4000, 2**62
 """Slots per second. Several alarms in a slot go off together at its end: waking up costs more than sending."""
 
@@ -42,16 +44,36 @@ work_time = thread_time
 
 
 class Alarm:
-    """A deadline on a clock. `cancel()` may be called at any time, even after it went off; it is final."""
+    """Something with a deadline on a clock. `cancel()` may be called at any time, even after it went off."""
 
-    __slots__ = ("callback", "when")
+    __slots__ = ("is_canceled", "when")
 
-    def __init__(self, when: float, callback: Callback) -> None:
+    def __init__(self, when: float) -> None:
         self.when = when
-        self.callback: Callback | None = callback
+        self.is_canceled = False
+
+    def go_off(self) -> None:
+        raise NotImplementedError
 
     def cancel(self) -> None:
-        self.callback = None
+        self.is_canceled = True
+
+
+class _Call(Alarm):
+    """An alarm that calls back."""
+
+    __slots__ = ("callback",)
+
+    def __init__(self, when: float, callback: Callback) -> None:
+        super().__init__(when)
+        self.callback: Callback | None = callback
+
+    def go_off(self) -> None:
+        if self.callback is not None:
+            self.callback()
+
+    def cancel(self) -> None:
+        self.is_canceled, self.callback = True, None
 
 
 Entry = tuple[float, int, Alarm]
@@ -73,7 +95,10 @@ class Clock(Protocol):
         """
 
     def renew(self, alarm: Alarm, when: float) -> None:
-        """Sets an alarm that has gone off for another time, which costs less than a new one."""
+        """Sets an alarm that is new or has gone off, which costs less than a new one."""
+
+    def drop(self, alarm: Alarm) -> None:
+        """Cancels an alarm and lets go of it, even if its time has not come."""
 
 
 class _Timerfd:
@@ -101,6 +126,10 @@ class _Timerfd:
         os.close(self.fd)
 
 
+def _slot_of(when: float) -> int:
+    return int(when * SLOTS) if when < MAX_TIME else NEVER
+
+
 class WallClock:
     """Real time, for one event loop. All its alarms share one timer.
 
@@ -125,7 +154,7 @@ class WallClock:
     now = staticmethod(monotonic)
 
     def call_at(self, when: float, callback: Callback, *, is_urgent: bool = False) -> Alarm:
-        alarm = Alarm(when, callback)
+        alarm = _Call(when, callback)
         if is_urgent:
             heappush(self._urgent, (when, next(_serial), alarm))
             if not self._armed or when < self._armed:
@@ -136,7 +165,7 @@ class WallClock:
 
     def renew(self, alarm: Alarm, when: float) -> None:
         alarm.when = when
-        slot = int(when * SLOTS) if when < MAX_TIME else NEVER
+        slot = int(when * SLOTS) if when < MAX_TIME else NEVER  # as in `_slot_of`, without one more call
         together = self._slots.get(slot)
         if together is not None:
             together.append(alarm)
@@ -145,6 +174,12 @@ class WallClock:
             heappush(self._order, slot)
         if not self._armed or when < self._armed:
             self._arm(when)
+
+    def drop(self, alarm: Alarm) -> None:
+        alarm.cancel()
+        together = self._slots.get(_slot_of(alarm.when))
+        if together is not None and alarm in together:
+            together.remove(alarm)
 
     def close(self) -> None:
         """Drops all alarms and releases the timer."""
@@ -169,9 +204,9 @@ class WallClock:
             self._timer = self._loop.call_later(max(0.0, when - self.now() + 0.0005), self._go_off)
 
     def _on_timerfd(self) -> None:
-        assert self._timerfd is not None
-        self._timerfd.clear()
         self._go_off()
+        if self._timerfd is not None and not self._armed:  # otherwise it was set anew, which clears it
+            self._timerfd.clear()
 
     def _go_off(self) -> None:
         now = self.now
@@ -180,17 +215,18 @@ class WallClock:
         pause = moment + MAX_TURN
         while moment < pause and (due := self._due(moment)):
             for served, alarm in enumerate(due, 1):
-                callback = alarm.callback
-                if callback is not None:
+                if not alarm.is_canceled:
                     try:
-                        callback()
-                    except Exception as error:  # one failed callback must not stop the clock for the others
+                        alarm.go_off()
+                    except Exception as error:  # one failed alarm must not stop the clock for the others
                         context = {"message": "an alarm failed", "exception": error}
                         self._loop.call_exception_handler(context)
+                if not served % FEW:
                     moment = now()
                     if moment >= pause:
                         self._put_back(due[served:])
                         break
+            moment = now()
         self._armed = 0.0
         self._arm_next()
 
@@ -217,13 +253,13 @@ class WallClock:
     def _put_back(self, alarms: list[Alarm]) -> None:
         """The alarms of the slot that was removed last."""
         if alarms:
-            slot = int(alarms[0].when * SLOTS)
+            slot = _slot_of(alarms[0].when)
             if slot not in self._slots:
                 heappush(self._order, slot)
             self._slots[slot] = alarms + self._slots.get(slot, [])
 
     def _arm_next(self) -> None:
-        while self._urgent and self._urgent[0][2].callback is None:
+        while self._urgent and self._urgent[0][2].is_canceled:
             heappop(self._urgent)
         first = min(self._next_slot(), self._urgent[0][0] if self._urgent else inf)
         if first < inf:
@@ -235,9 +271,9 @@ class WallClock:
             slot = self._order[0]
             alarms = self._slots[slot]
             if len(alarms) == 1:
-                if alarms[0].callback is not None:
+                if not alarms[0].is_canceled:
                     return alarms[0].when
-            elif any(alarm.callback is not None for alarm in alarms):
+            elif not all(alarm.is_canceled for alarm in alarms):
                 return (slot + 1.001) / SLOTS  # slightly later, never a nanosecond too early
             del self._slots[heappop(self._order)]
         return inf
@@ -274,7 +310,7 @@ class VirtualClock:
         return self._elapsed
 
     def call_at(self, when: float, callback: Callback, *, is_urgent: bool = False) -> Alarm:
-        alarm = Alarm(when, callback)
+        alarm = _Call(when, callback)
         self.renew(alarm, when)
         return alarm
 
@@ -284,6 +320,12 @@ class VirtualClock:
         if (self._leaps or when <= self._elapsed) and not self._is_leaping:
             self._is_leaping = True
             self._loop.call_soon(self._leap)
+
+    def drop(self, alarm: Alarm) -> None:
+        alarm.cancel()
+        if any(entry[2] is alarm for entry in self._alarms):
+            self._alarms = [entry for entry in self._alarms if entry[2] is not alarm]
+            heapify(self._alarms)
 
     def advance(self, seconds: float) -> None:
         """Advances time; every alarm in between goes off at its own time. Call it in the event loop."""
@@ -325,13 +367,13 @@ class VirtualClock:
 
     def _go_off(self) -> None:
         alarm = heappop(self._alarms)[2]
-        if alarm.callback is not None:
+        if not alarm.is_canceled:
             self._elapsed = max(self.now(), alarm.when)
             if self._reached is not None:
                 self._reached.reach(self._elapsed)
             try:
-                alarm.callback()
-            except Exception as error:  # one failed callback must not stop the clock for the others
+                alarm.go_off()
+            except Exception as error:  # one failed alarm must not stop the clock for the others
                 self._loop.call_exception_handler({"message": "an alarm failed", "exception": error})
 
 

@@ -68,6 +68,12 @@ class FrameRun:
             return self.before + self.pieces[index] + self.after
         return b"%b%d%b%b%b" % (self.before, self.first + index, self.middle, self.pieces[index], self.after)
 
+    def size(self, begin: int, end: int) -> int:
+        """Returns the number of bytes of the frames from number `begin` until number `end`."""
+        if self.first is not None:
+            return sum([len(self.frame(number)) for number in range(begin, end)])
+        return sum(map(len, self.pieces[begin:end])) + (end - begin) * (len(self.before) + len(self.after))
+
     def joined(self) -> bytes:
         """Returns all frames joined, in one pass over memory."""
         if not self.pieces:
@@ -244,6 +250,16 @@ class PlannedBody:
     def frames(self) -> Iterator[bytes]:
         for run in self.runs:
             yield from run.frames()
+
+    def size(self, begin: int, end: int) -> int:
+        """Returns the number of bytes of the frames from number `begin` until number `end`, counted over all runs."""
+        size = 0
+        for run in self.runs:
+            number = len(run.pieces)
+            if begin < number and end > 0:
+                size += run.size(max(begin, 0), min(end, number))
+            begin, end = begin - number, end - number
+        return size
 
     def tokens(self) -> Iterator[int]:
         return chain.from_iterable([run.tokens for run in self.runs])

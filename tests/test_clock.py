@@ -1,9 +1,11 @@
 """Alarms go off when they are due: on both event loops, with and without Linux's timer, and in virtual time."""
 
 import asyncio
+import gc
 import os
 import random
 import time
+import weakref
 from collections.abc import Callable, Coroutine
 from functools import partial
 from itertools import product
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from emulator import clock as clock_module
-from emulator.clock import SLOTS, Clock, VirtualClock, WallClock, wait_until
+from emulator.clock import SLOTS, Alarm, Clock, VirtualClock, WallClock, wait_until
 from emulator.server.server import loop_factory
 
 FrameRun = Callable[[Callable[[WallClock], Coroutine[Any, Any, None]]], None]
@@ -428,3 +430,48 @@ def test_an_alarm_that_went_off_can_be_set_again_until_it_is_cancelled(run: Fram
         assert len(seen) == 3
 
     run(main)
+
+
+class Weak(Alarm):
+    """An alarm that a test can see disappear."""
+
+    __slots__ = ("__weakref__",)
+
+
+async def check_dropping(clock: Clock, later: float) -> None:
+    kept, dropped, gone_off = (Weak(0.0) for _ in range(3))
+    left = weakref.ref(dropped)
+    for alarm in (kept, dropped):
+        clock.renew(alarm, clock.now() + later)
+    clock.drop(dropped)
+    clock.drop(gone_off)  # it was never set
+    assert (dropped.is_canceled, gone_off.is_canceled, kept.is_canceled) == (True, True, False)
+    del dropped, alarm
+    clock.drop(kept)
+    gc.collect()
+    assert left() is None
+
+
+def test_a_clock_lets_go_of_an_alarm_that_is_dropped(run: FrameRun) -> None:
+    async def main(clock: WallClock) -> None:
+        await check_dropping(clock, 3600.0)
+        await check_dropping(clock, inf)
+        rung = asyncio.Event()
+        clock.call_at(clock.now() + 0.005, rung.set)
+        async with asyncio.timeout(30):
+            await rung.wait()
+
+    run(main)
+
+
+def test_a_virtual_clock_lets_go_of_an_alarm_that_is_dropped() -> None:
+    async def main() -> None:
+        clock = VirtualClock(leaps=False)
+        rung: list[float] = []
+        for when in (3.0, 1.0, 2.0):
+            clock.call_at(when, partial(rung.append, when))
+        await check_dropping(clock, 1.5)
+        clock.advance(3.0)
+        assert rung == [1.0, 2.0, 3.0]
+
+    asyncio.run(main())

@@ -62,7 +62,6 @@ def over_the_limits() -> frozenset[str]:
 
 
 LONG = {
-    "server/playback.py": "how an answer is played, whatever becomes of the connection meanwhile",
     "tokens.py": "one algorithm, with its tables",
 }
 """The files that are longer than others may be, and why they read better in one piece."""

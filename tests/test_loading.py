@@ -30,6 +30,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
+from tables import each_of
 
 from emulator.errors import Problem, ScenarioError
 from emulator.scenario import formats, loading
@@ -154,7 +155,7 @@ def short(value: object) -> str:
 # Reading values
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "value"),
     [
         ("NO", "NO"),
@@ -250,7 +251,7 @@ def test_toml_has_the_places_of_its_lines() -> None:
 # Refusing texts
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "message"),
     [
         ("a: 1\nb:\n  c: 1\n  c: 2", "x:4:3: b.c is given twice, first on line 3"),
@@ -313,7 +314,6 @@ def test_toml_has_the_places_of_its_lines() -> None:
         ('a: "\\q"', "x:1:5: not a valid escape; in double quotes, write a backslash twice"),
         ("a: *", "x:1:5: not valid YAML: did not find expected alphabetic or numeric character"),
     ],
-    ids=short,
 )
 def test_a_yaml_text_is_refused_with_its_reason(text: str | bytes, message: str) -> None:
     assert error_spec(text) == message

@@ -292,6 +292,9 @@ class Hands:
     def renew(self, alarm: Alarm, when: float) -> None:
         raise AssertionError("nobody waits here")
 
+    def drop(self, alarm: Alarm) -> None:
+        raise AssertionError("nobody waits here")
+
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> tuple[Namespaces, Hands]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import each_of
 from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator, patterns
@@ -44,7 +45,7 @@ def test_a_class_has_the_characters_that_it_has_in_python(source: str) -> None:
     assert [hex(ord(char)) for char in ALL if pattern.is_in(char) != bool(expected.search(char))] == []
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("source", "text"),
     [
         (r"^(a+)$", "aaa\n"),

@@ -16,6 +16,7 @@ from emulator.engine import Options, PlannedResponse
 from emulator.request import HttpRequest
 from emulator.state.namespace import Namespace
 from emulator.wire import (
+    MAX_MOMENTS,
     Close,
     Data,
     End,
@@ -348,6 +349,61 @@ def test_a_stream_at_once_and_a_paced_stream_have_the_same_body(stage: Stage) ->
         assert paced.body == at_once.body
         assert {**at_once.headers, "date": ""} == {**paced.headers, "date": ""}
         assert stage.ended() == ("complete", 27, 3)
+
+
+def test_a_paced_stream_of_every_kind_of_frame_is_sent_to_the_byte(stage: Stage) -> None:
+    """Frames alone and together, numbered and empty ones, runs of one frame, and a frame that is larger than most."""
+    runs = (
+        FrameRun("content", b"data: ", (b"a", b"", b"\n" * 5000, b"b"), b"\n\n", (1,) * 4),
+        single("content", b"data: c\n\n"),
+        FrameRun("content", b"", (b"d", b"", b"e"), b"", (1,) * 3),
+        FrameRun("content", b"id: ", (b"f",) * 3, b"\n\n", (1,) * 3, first=9, middle=b" data: "),
+    )
+    at = [0.0, 0.005, 0.01, 0.015, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.045]
+    stage.put(PlannedBody(200, STREAM, runs, True, at))
+    with stage.connect() as client:
+        client.send(ask())
+        response = client.response()
+    body = b"".join(frame for run in runs for frame in run.frames())
+    assert response.body == body
+    assert stage.ended() == ("complete", len(body), 11)
+    playback = stage.playback()
+    assert playback.sent is not None
+    assert (len(playback.sent), playback.first_sent, playback.last_sent) == (11, playback.sent[0], playback.sent[-1])
+    assert list(playback.sent) == sorted(playback.sent)
+
+
+def test_of_a_very_long_stream_the_first_moments_are_kept(stage: Stage) -> None:
+    number = MAX_MOMENTS + 200
+    answer = planned(*[b"x"] * number, at=[k / 20_000 for k in range(number)])
+    stage.put(answer)
+    with stage.connect() as client:
+        client.send(ask())
+        assert client.response().body == answer.body()
+    assert stage.ended() == ("complete", len(answer.body()), number)
+    playback = stage.playback()
+    assert playback.sent is not None
+    assert playback.last_sent is not None
+    assert (len(playback.sent), playback.first_sent) == (MAX_MOMENTS, playback.sent[0])
+    assert playback.last_sent - playback.sent[0] >= (number - 1) / 20_000 - playback.late
+    assert playback.late >= max(moment - k / 20_000 for k, moment in enumerate(playback.sent)) - playback.sent[0]
+
+
+def test_how_far_a_stream_is_can_be_seen_at_any_time(stage: Stage) -> None:
+    stage.put(planned(*[b"abc"] * 100, b"d", at=[k / 1000 for k in range(100)] + [LONG_AGO]))
+    with stage.connect() as client:
+        client.send(ask())
+        frames_sent = []
+        for number in range(1, 101):
+            client.read_until(b"data: abc\n\n")
+            playback = stage.emulator.journal[-1].so_far()
+            assert playback is not None
+            assert playback.frames_sent >= number - 1  # the frame may have been sent just now
+            assert playback.bytes_sent == 11 * playback.frames_sent
+            frames_sent.append(playback.frames_sent)
+        assert frames_sent == sorted(frames_sent)
+        assert stage.emulator.journal[-1].ended is None
+    assert stage.ended() == ("client_closed", 1100, 100)
 
 
 def test_the_head_of_a_paced_stream_comes_at_once(stage: Stage) -> None:

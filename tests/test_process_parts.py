@@ -460,7 +460,7 @@ def test_a_question_is_done_when_the_last_process_that_owes_an_answer_is_gone() 
 def test_a_slow_reader_of_events_learns_how_many_it_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "MAX_PENDING", 1)
     monkeypatch.setattr(api, "fits", lambda *_: False)
-    exchanges: Any = [SimpleNamespace(number=number, ended=None, underway=None) for number in range(3)]
+    exchanges: Any = [SimpleNamespace(number=number, ended=None, so_far=lambda: None) for number in range(3)]
     nothing: Any = ()
     events = Events(nothing, Selection())
     for each in [*exchanges, exchanges[2]]:

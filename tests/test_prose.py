@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import each_of
 
 from emulator import tokens
 from emulator.errors import UsageError
@@ -97,7 +98,7 @@ def test_an_answer_has_the_wanted_length(locale: str, style: Style) -> None:
 
 
 @pytest.mark.parametrize("count", [words, lambda text: len(text) // 3])
-@pytest.mark.parametrize("style", STYLES)
+@each_of("style", STYLES)
 @pytest.mark.parametrize("length", [(1, 3), (18, 22), (40, 120), (500, 520)])
 def test_an_answer_fits_the_given_count(count: Callable[[str], int], style: Style, length: tuple[int, int]) -> None:
     for seed in range(10):

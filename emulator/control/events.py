@@ -84,8 +84,8 @@ class Events:
         for number, (exchange, frames) in tuple(self._open.items()):
             if exchange.ended is not None:
                 continue  # its end event follows
-            underway = exchange.underway
-            sent = underway.frames_sent if underway is not None else 0
+            playback = exchange.so_far()
+            sent = playback.frames_sent if playback is not None else 0
             if sent != frames and fits(exchange, self._wanted):
                 events.append(_event("begin" if frames < 0 else "move", exchange))
                 self._open[number] = (exchange, sent)

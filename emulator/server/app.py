@@ -19,7 +19,8 @@ from emulator.records import record
 from emulator.reply import ErrorReply
 from emulator.request import HttpRequest
 from emulator.server.heads import HOSTS, Heads, RequestHead
-from emulator.server.playback import Players, Receive, Send, play
+from emulator.server.playback import Receive, Send, play
+from emulator.server.players import Players
 from emulator.server.protocol import HANDLE
 from emulator.server.strays import misframed, without_endpoint, without_provider
 from emulator.server.strays import refused as turned_away

@@ -1,35 +1,19 @@
 """The one place where bytes and time are real: plays a planned body or a list of steps on a connection."""
 
 import asyncio
-from array import array
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from math import inf
 from typing import Any, Protocol, cast
 
-from emulator.clock import Alarm, Clock, WallClock
+from emulator.clock import Clock
+from emulator.server.players import CLOSE_HEADER, MAX_WRITE, BeforeLast, BodyPlayer, Player, Players, StepPlayer
 from emulator.server.protocol import HANDLE, ConnectionHandle
 from emulator.server.uvicorn_adapter import Cycle, Message, Scope
 from emulator.state.blanks import LAST_CHUNK, Recollection, lines_of
 from emulator.wire import (
-    MAX_MOMENTS,
-    Afterwards,
-    BreakHandshakes,
-    Close,
-    Data,
-    End,
-    Ended,
-    FrameRun,
-    Framing,
-    Hang,
-    Head,
     Header,
     PlannedBody,
     Playback,
-    Raw,
-    Refuse,
-    Reset,
-    ResetAccepts,
     Step,
     status_line,
 )
@@ -37,20 +21,13 @@ from emulator.wire import (
 Receive = Callable[[], Any]
 Send = Callable[[Message], Any]
 
-CLOSE_HEADER: Header = (b"connection", b"close")
 BODILESS = (204, 304)
-MAX_WRITE = 65536
-"""Everything that is due is sent immediately, but in writes of at most this size, so that a slow reader is noticed."""
-
-
-BeforeLast = Callable[[Playback, int, int, float], None]
-"""Receives the progress so far, the bytes and frames that are about to be sent, and the time."""
 
 
 class Watcher(Protocol):
     """Observes the progress of an answer."""
 
-    underway: Playback | None
+    underway: Callable[[], Playback] | None
 
 
 class Writer(Protocol):
@@ -60,21 +37,6 @@ class Writer(Protocol):
     def protocol(self) -> Any: ...
 
     def write(self, data: bytes) -> None: ...
-
-
-class Players:
-    """The answers that are being played, so that a shutdown can end them."""
-
-    def __init__(self) -> None:
-        self.active: set[_Player] = set()
-        self.draining = False
-
-    def drain(self, grace: float) -> None:
-        """Stops, at the server's end: resets every answer that can't end within `grace` seconds."""
-        self.draining = True
-        for player in tuple(self.active):
-            if not player.can_end_within(grace):
-                player.handle.cut()
 
 
 async def play(
@@ -117,14 +79,14 @@ async def _play(
             return await _send_whole(answer, start, clock, cycle, handle)
         if not answer.streamed:
             answer = answer.steps()
-    player: _Player
+    player: Player
     if isinstance(answer, PlannedBody):
-        player = _BodyPlayer(handle, start, clock, cycle, answer)
+        player = BodyPlayer(handle, start, clock, cycle, answer)
     else:
-        player = _StepPlayer(handle, start, clock, cycle, answer)
+        player = StepPlayer(handle, start, clock, cycle, answer)
     player.before_last = before_last
     if watcher is not None:
-        watcher.underway = player.playback
+        watcher.underway = player.progress
     await player.play(players)
     if handle.is_lost:
         cycle.disconnected = True  # uvicorn does this only for the last of pipelined requests
@@ -292,337 +254,3 @@ def _framed(head: bytes, body: bytes, *, streamed: bool) -> bytes:
     if not streamed:
         return b"%b\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body)
     return b"%b\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b%b" % (head, len(body), body, LAST_CHUNK)
-
-
-class _Player:
-    """Sends what is due, then sleeps until the next deadline. It is driven by alarms, without a task of its own, and
-    has direct references to what each token needs: with a thousand streams, every further object costs the processor
-    a fetch from memory.
-    """
-
-    __slots__ = (
-        "afterwards",
-        "alarm",
-        "before_last",
-        "clock",
-        "cycle",
-        "done",
-        "ending",
-        "framing",
-        "handle",
-        "index",
-        "is_held",
-        "is_last",
-        "is_over",
-        "playback",
-        "sent",
-        "start",
-        "transport",
-    )
-
-    def __init__(self, handle: ConnectionHandle, start: float, clock: Clock, cycle: Cycle) -> None:
-        self.handle = handle
-        self.transport = handle.protocol.transport
-        self.is_held = handle.is_full
-        """Whether the client reads too slowly; `wake` is called when it can take more."""
-        self.is_over = False
-        self.start = start
-        self.clock = clock
-        self.cycle = cycle
-        self.index = 0
-        self.framing: Framing | None = None  # None until the head is sent
-        self.is_last = (
-            not cycle.keep_alive or cycle.scope["http_version"] == "1.0" or _says_close(cycle.scope["headers"])
-        )
-        self.ending: Ended = "client_closed"  # the ending if the connection is lost
-        self.sent = array("d")
-        self.playback = Playback(sent=self.sent)
-        self.afterwards: Afterwards | None = None
-        self.before_last: BeforeLast | None = None
-        self.alarm: Alarm | None = None
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    async def play(self, players: Players) -> None:
-        handle = self.handle
-        handle.player = self
-        handle.protocol.flow.resume_reading()  # a large request leaves it paused, and a disconnect unnoticed
-        players.active.add(self)
-        try:
-            if handle.is_lost:
-                self.lost()
-            else:
-                self.wake()
-            await self.done
-        finally:
-            players.active.discard(self)
-            handle.player = None
-            if self.alarm is not None:
-                self.alarm.cancel()
-
-    def advance(self) -> None:
-        """Does everything that is due, then sets the alarm for the next step or finishes."""
-        raise NotImplementedError
-
-    def begin(self, status: int, headers: Sequence[Header], framing: Framing | None = None) -> bytes:
-        """Returns the bytes of the head, with the headers that HTTP requires in addition to the given ones."""
-        scope = self.cycle.scope
-        given = dict(headers)
-        demanded: list[Header] = []
-        if _says_close(headers):
-            self.is_last = True
-        elif self.is_last:
-            headers = [header for header in headers if header[0] != b"connection"]
-            demanded.append(CLOSE_HEADER)
-        if scope["method"] == "HEAD" or status in (204, 304):
-            self.framing = "none"
-        elif framing is not None:
-            self.framing = framing
-        elif b"content-length" in given:
-            self.framing = "length"
-        elif scope["http_version"] == "1.0":
-            self.framing = "close"
-        else:
-            self.framing = "chunks"
-        if self.framing == "close":
-            self.is_last = True
-        if self.framing == "chunks" and b"transfer-encoding" not in given:
-            demanded.append((b"transfer-encoding", b"chunked"))
-        lines = [
-            b"%b: %b" % header for header in (*self.handle.protocol.server_state.default_headers, *headers, *demanded)
-        ]
-        if any(b"\r" in line or b"\n" in line for line in lines):
-            raise ValueError(f"a header contains a line end: {headers}")
-        return b"\r\n".join((status_line(status), *lines, b"", b""))
-
-    def end(self) -> bool:
-        """Marks the end of the body, if possible. Returns whether the connection must be closed."""
-        if self.framing == "chunks":
-            self.handle.write(b"0\r\n\r\n")
-        return self.is_last
-
-    def last_due(self) -> float:
-        """The time of its last byte on its clock; infinite if it never ends."""
-        raise NotImplementedError
-
-    def can_end_within(self, seconds: float) -> bool:
-        """Whether it may end by then. The speed of virtual time is unknown."""
-        return not isinstance(self.clock, WallClock) or self.last_due() <= self.clock.now() + seconds
-
-    def finish(self, ended: Ended) -> None:
-        if not self.is_over:
-            self.is_over = True
-            self.playback.ended = ended
-            self.playback.ended_at = self.clock.now()
-            if self.afterwards is not None and ended == "complete":
-                self.handle.next = self.afterwards.next
-            if not self.done.done():  # its task may have been cancelled
-                self.done.set_result(None)
-
-    def lost(self) -> None:
-        """Handles the loss of the connection."""
-        self.finish(self.ending)
-
-    def wake(self) -> None:
-        """Continues after a pause."""
-        if self.alarm is not None:
-            self.alarm.cancel()
-            self.alarm = None
-        self.go_on()
-
-    def go_on(self) -> None:
-        """Does what is due, if there is something to do and it can be done."""
-        if self.is_over or self.transport.is_closing():
-            return  # `lost`, which is about to be called, does the rest
-        try:
-            self.advance()
-        except Exception as error:
-            self.is_over = True
-            if not self.done.done():
-                self.done.set_exception(error)
-
-    def go_on_at(self, when: float) -> None:
-        """Goes on then. The alarm, if there is one, has gone off."""
-        if self.alarm is None:
-            self.alarm = self.clock.call_at(when, self.go_on, is_urgent=not self.playback.frames_sent)
-        else:
-            self.clock.renew(self.alarm, when)
-
-    def _note(self, size: int, frames: int, due: float, now: float) -> None:
-        playback, sent = self.playback, self.sent
-        if not playback.frames_sent:
-            playback.first_sent = now
-        playback.bytes_sent += size
-        playback.frames_sent += frames
-        playback.last_sent = now
-        late = now - due
-        if late > playback.late:
-            playback.late = late
-        if frames == 1 and len(sent) < MAX_MOMENTS:
-            sent.append(now)
-        else:
-            sent.extend([now] * min(frames, MAX_MOMENTS - len(sent)))
-
-
-class _BodyPlayer(_Player):
-    """Plays nearly every stream: shared pieces, an index, and writes past ASGI."""
-
-    __slots__ = ("at", "due", "offset", "planned", "run", "runs")
-
-    def __init__(
-        self, handle: ConnectionHandle, start: float, clock: Clock, cycle: Cycle, planned: PlannedBody
-    ) -> None:
-        super().__init__(handle, start, clock, cycle)
-        self.planned = planned
-        self.at = planned.at
-        self.due = start + planned.at[0]
-        self.runs = iter([run for run in planned.runs if run.pieces])
-        self.run: FrameRun | None = next(self.runs, None)
-        self.offset = 0
-
-    def last_due(self) -> float:
-        return self.start + self.at[-1]
-
-    def advance(self) -> None:
-        if self.is_held:
-            return
-        if self.framing is None:
-            self.transport.write(self.begin(self.planned.status, self.planned.headers))
-        now, due, run, offset = self.clock.now(), self.due, self.run, self.offset
-        frames: list[bytes] = []
-        size = 0
-        while run is not None and due <= now and size < MAX_WRITE:
-            frame = run.before + run.pieces[offset] + run.after if run.first is None else run.frame(offset)
-            frames.append(frame)
-            size += len(frame)
-            offset += 1
-            if offset == len(run.pieces):
-                run, offset = next(self.runs, None), 0
-                if run is None:
-                    break
-            due = self.start + self.at[self.index + len(frames)]
-        if frames:
-            data = frames[0] if len(frames) == 1 else b"".join(frames)
-            if run is None and self.before_last is not None:
-                self.before_last(self.playback, size, len(frames), now)
-            self.transport.write(b"%x\r\n%b\r\n" % (size, data) if size and self.framing == "chunks" else data)
-            self._note(size, len(frames), self.due, now)
-            self.run, self.offset, self.due = run, offset, due
-            self.index += len(frames)
-        if run is None:
-            self.finish("complete")
-        elif self.alarm is not None:  # the usual case, without one more call
-            self.clock.renew(self.alarm, due)
-        else:
-            self.go_on_at(due)
-
-
-class _StepPlayer(_Player):
-    """Plays everything unusual: any steps in any order."""
-
-    __slots__ = ("steps",)
-
-    def __init__(
-        self, handle: ConnectionHandle, start: float, clock: Clock, cycle: Cycle, steps: Sequence[Step]
-    ) -> None:
-        super().__init__(handle, start, clock, cycle)
-        self.steps = steps
-
-    def last_due(self) -> float:
-        rest = self.steps[self.index :]
-        if any(isinstance(step, Hang) for step in rest):
-            return inf
-        gaps = sum(step.gap for step in rest if isinstance(step, Data) and step.gap)
-        return max(self.start + max((step.at for step in rest), default=0.0), self.clock.now() + gaps)
-
-    def advance(self) -> None:
-        while not self.is_over and self.ending == "client_closed":
-            if self.index == len(self.steps):
-                return self.finish("complete")
-            step = self.steps[self.index]
-            now = self.clock.now()
-            due = self.start + step.at
-            if isinstance(step, Data) and step.gap and self.playback.last_sent is not None:
-                due = max(due, self.playback.last_sent + step.gap)
-            if due > now:
-                return self.go_on_at(due)
-            if isinstance(step, Hang) or (self.is_held and isinstance(step, Head | Data | Raw)):
-                return None  # nothing more to do until the client leaves or continues reading
-            self.index += 1
-            self._do(step, now)
-        return None
-
-    def _do(self, step: Step, now: float) -> None:
-        if self.before_last is not None and isinstance(step, Data | Raw) and self._is_last():
-            self.before_last(self.playback, len(step.data), 1, now)
-        match step:
-            case Head():
-                head = self.begin(step.status, self._sized(step), step.framing)
-                if step.over:
-                    self.steps = [*_dribbled(head, step), *self.steps[self.index :]]
-                    self.index = 0
-                else:
-                    self.handle.write(head)
-            case Data():
-                data = step.data
-                if self.framing == "none" or not data:
-                    return
-                self.handle.write(b"%x\r\n%b\r\n" % (len(data), data) if self.framing == "chunks" else data)
-                self._note(len(data), 1, self.start + step.at, now)
-                if step.gap:
-                    self.playback.last_sent = self.clock.now()  # writing may have taken a while
-            case Raw():
-                self.handle.write(step.data)
-                self._note(len(step.data), 1, self.start + step.at, now)
-            case End():
-                if step.trailers and self.framing == "chunks":
-                    lines = b"".join([b"%b: %b\r\n" % header for header in step.trailers])
-                    self.handle.write(b"0\r\n%b\r\n" % lines)
-                    self.framing = "length"  # the body has ended
-                self.finish("complete")
-            case Close():
-                self.ending = "closed"
-                self.handle.close()
-            case Reset():
-                self.ending = "reset"
-                self.handle.reset()
-            case Afterwards():
-                self.afterwards = step
-            case Refuse():
-                self.handle.listener_control.refuse(step.seconds)
-            case ResetAccepts():
-                self.handle.listener_control.reset_accepts(step.count, step.seconds)
-            case BreakHandshakes():
-                self.handle.listener_control.break_handshakes(step.how, step.count, step.seconds)
-            case Hang():  # never reached: `advance` stays before it
-                pass
-
-    def _is_last(self) -> bool:
-        """Whether nothing follows that the client could see."""
-        rest = self.steps[self.index : self.index + 3]
-        return all(isinstance(step, End | Afterwards) for step in rest)
-
-    def _sized(self, head: Head) -> Sequence[Header]:
-        """Returns the framing: a whole body has a Content-Length, as its provider would send it; a stream is sent in
-        chunks.
-        """
-        rest = self.steps[self.index :]
-        is_event_stream = any(name == b"content-type" and b"event-stream" in value for name, value in head.headers)
-        is_sized = any(name in (b"content-length", b"transfer-encoding") for name, _ in head.headers)
-        if (
-            head.status in (204, 304)
-            or is_event_stream
-            or is_sized
-            or head.framing is not None
-            or not all(isinstance(step, Data | End | Afterwards) for step in rest)
-        ):
-            return head.headers
-        size = sum(len(step.data) for step in rest if isinstance(step, Data))
-        return (*head.headers, (b"content-length", b"%d" % size))
-
-
-def _dribbled(data: bytes, head: Head) -> list[Step]:
-    return [Raw(data[k : k + 1], head.at + head.over * k / len(data)) for k in range(len(data))]
-
-
-def _says_close(headers: Sequence[Header]) -> bool:
-    return any(name == b"connection" and b"close" in value.lower() for name, value in headers)

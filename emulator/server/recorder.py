@@ -133,7 +133,7 @@ class Recorder:
         came_on(exchange, handle.record)
         relay = Relay(handle, http_request.method, clock, start)
         attach(relay, app.players)
-        exchange.underway, exchange.notes = relay.playback, (f"passed on to {upstream}",)
+        exchange.underway, exchange.notes = lambda: relay.playback, (f"passed on to {upstream}",)
         relay.keep = lambda: self._writer.take(asked, relay.tape, str(upstream))
         try:
             relay.begin(connection, request_bytes(http_request, scope["headers"], upstream))

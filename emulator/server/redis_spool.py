@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from emulator.server.playback import BeforeLast
+from emulator.server.players import BeforeLast
 from emulator.server.spool import Catch
 from emulator.server.spooling import almost_over, begun, ended, whole
 from emulator.state.blanks import Recollection

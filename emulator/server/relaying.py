@@ -15,7 +15,7 @@ from emulator.providers import PROVIDERS
 from emulator.recording.tape import EndFinder, Tape
 from emulator.request import HttpRequest
 from emulator.server.keeping import Seen
-from emulator.server.playback import Players
+from emulator.server.players import Players
 from emulator.server.protocol import ConnectionHandle
 from emulator.wire import Ended, Header, Playback
 

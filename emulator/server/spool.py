@@ -7,7 +7,7 @@ is shown as `lost`."""
 
 from typing import Any, Protocol
 
-from emulator.server.playback import BeforeLast
+from emulator.server.players import BeforeLast
 from emulator.state.blanks import Recollection
 from emulator.state.exchanges import Exchange
 

@@ -10,7 +10,7 @@ import orjson
 
 from emulator.errors import UsageError
 from emulator.server.black_box import Box
-from emulator.server.playback import BeforeLast
+from emulator.server.players import BeforeLast
 from emulator.server.spool import Catch
 from emulator.server.spooling import almost_over, begun, ended, whole
 from emulator.state.blanks import Recollection

@@ -64,7 +64,7 @@ def evidence_of(exchange: "Exchange") -> dict[str, Any]:
     """Returns plain data without credentials. `arrived` is real Unix time, whatever the namespace's clock says;
     other times are in seconds since the request.
     """
-    http_request, playback = exchange._http_request, exchange.playback or exchange.underway
+    http_request, playback = exchange._http_request, exchange.so_far()
     ended_at = None
     if exchange.playback is not None:
         ended_at = exchange.playback.ended_at or exchange.playback.last_sent

@@ -1,7 +1,7 @@
 """One request and its outcome, as the journal keeps and shows it."""
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from decimal import Decimal
 from itertools import accumulate, islice
@@ -57,7 +57,7 @@ class _Findings:
         _unheeded: tuple[str, ...] | None
         skipped: tuple[tuple[str, str], ...]
         playback: Playback | None
-        underway: Playback | None
+        underway: Callable[[], Playback] | None
         planned: PlannedBody | Sequence[Step] | None
         started: float
 
@@ -131,12 +131,16 @@ class _Findings:
                 return _text_of(message.get("content", message.get("parts", "")))
         return _text_of(body.get("prompt", body.get("input", "")))
 
+    def so_far(self) -> Playback | None:
+        """Returns how the answer was sent, as far as it was."""
+        return self.underway() if self.playback is None and self.underway is not None else self.playback
+
     @property
     def frames(self) -> list[dict[str, Any]]:
         """When each frame was due and when it was sent, in seconds since the request; `sent` is null if it was not
         sent.
         """
-        playback = self.playback or self.underway
+        playback = self.so_far()
         kept = self._answer.planned() if isinstance(self._answer, Recollection) else self._answer
         answer = self.planned or (kept if isinstance(kept, PlannedBody) else None)
         planned = self._frames if answer is None else frames_of(answer)
@@ -195,7 +199,7 @@ class Exchange(_Findings):
     """The outcome that the client reported."""
     planned: PlannedBody | Sequence[Step] | None = field(default=None, repr=False)
     """The answer while it is being sent."""
-    underway: Playback | None = field(default=None, repr=False)
+    underway: Callable[[], Playback] | None = field(default=None, repr=False)
     """The progress of an answer that is being sent in frames."""
     started: float = 0.0
     """The start of the exchange on the namespace's clock (`Clock.now`); other times are relative to it."""
@@ -315,7 +319,7 @@ class Exchange(_Findings):
 
     def row(self) -> dict[str, Any]:
         """Returns the exchange for lists: without headers and bodies, and without what is slow to compute."""
-        http_request, playback = self._http_request, self.playback or self.underway
+        http_request, playback = self._http_request, self.so_far()
         row = {
             "number": self.number,
             "namespace": self.namespace,

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import each_of
 from talk import KEYS, PATHS, Ask, question
 from virtual import MAXTOKEN, SCENARIO
 
@@ -121,7 +122,7 @@ def test_the_time_to_read_a_value_grows_with_its_length() -> None:
         assert seconds(character * 1_000_000) < 0.1
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "value"),
     [
         ("5", 5), ("-5", -5), ("+5", 5), ("1_000", 1000), ("0x1f", 31), ("0.5", 0.5), (".5", 0.5), ("5.", 5.0),
