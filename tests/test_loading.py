@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
+from hits import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import (
@@ -805,7 +806,7 @@ def test_mutations_of_json_and_toml_raise_nothing_else(kind: Format) -> None:
     assert {outlives(mutated(valid, seeded), kind) for _ in range(700)} == {True, False}
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     raw=st.binary(max_size=200) | st.text(st.characters(), max_size=200), kind=st.sampled_from(["yaml", "json", "toml"])
 )
@@ -827,7 +828,7 @@ DATA = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(rule=st.fixed_dictionaries({}, optional=dict.fromkeys(Rule.model_fields, DATA)))
 def test_any_data_is_built_or_refused_in_words(rule: dict[str, Any]) -> None:
     for problem in problems_of_data(Document("x", {"version": 1, "rules": [rule]})):

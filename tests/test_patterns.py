@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hits import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import each_of
@@ -83,7 +84,7 @@ PARTS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(PARTS, min_size=1, max_size=5).map("".join), st.text("ab\n é", max_size=6))
 def test_any_pattern_finds_what_it_finds_in_python(source: str, text: str) -> None:
     patterns.allow()

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from hits import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import each_of
@@ -439,7 +440,7 @@ PROMPTS = st.text(max_size=300) | st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(PROMPTS, st.sampled_from([None, *LOCALES]), st.sampled_from(STYLES), st.integers(0, 90), st.integers(0, 60))
 def test_whatever_is_asked_gets_an_answer_within_the_limits(
     prompt: str, locale: str | None, style: Style, low: int, more: int
@@ -452,7 +453,7 @@ def test_whatever_is_asked_gets_an_answer_within_the_limits(
     assert all(source.url.isascii() for source in sources(1, prompt))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(max_size=60), st.text(max_size=300) | st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from hits import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import each_of
@@ -62,7 +63,7 @@ def planned(fault: str, *, streamed: bool) -> PlannedResponse:
     return asyncio.run(plan())
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(place=st.sampled_from(PLACES), value=VALUES, streamed=st.booleans())
 def test_every_value_of_every_parameter_is_used_or_refused(place: tuple[str, str], value: str, streamed: bool) -> None:
     kind, name = place
