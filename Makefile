@@ -10,6 +10,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EDITABLE := $(PIP) install --no-deps --no-build-isolation --editable .
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml --group build
+# Where bytecode is not to stand beside the sources, it is kept here: else pytest compiles itself and its plugins anew each time.
+BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(or $(PYTHONPYCACHEPREFIX),$(CURDIR)/.pytest_cache/bytecode))
+PYTEST := $(BYTECODE) $(BIN)/python -m pytest
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -40,7 +43,7 @@ run: $(STAMP) ## Start the server on 127.0.0.1:8080 (add options with ARGS='--sp
 	@exec $(BIN)/emulator serve $(ARGS)
 
 test: $(DEV_STAMP) ## Run the tests
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(PYTEST) -n auto $(ARGS)
 
 test-newest: $(DEV_STAMP) ## Run the tests with the newest versions that pyproject.toml allows
 	@$(call test_with,newest,highest)
@@ -73,7 +76,7 @@ manifests: $(DEV_STAMP) ## Validate the Kubernetes manifests against the schemas
 	@$(BIN)/uvx --quiet kubernetes-validate@1.37.0 --strict docs/deploy/kubernetes/autoscaler.yaml
 
 coverage: $(DEV_STAMP) ## Run the tests and fail if line and branch coverage is too low
-	@$(BIN)/python -m pytest -n auto --cov $(ARGS)
+	@$(PYTEST) -n auto --cov $(ARGS)
 
 check: lint typecheck test ## Lint, check types and test: must pass before every commit
 

@@ -33,7 +33,8 @@ def __getattr__(name: str) -> "Any":
     is_collecting = gc.isenabled()
     gc.disable()  # imports create no garbage, and collecting takes a tenth of the time
     try:
-        return getattr(import_module(_HOMES[name]), name)
+        globals()[name] = found = getattr(import_module(_HOMES[name]), name)
+        return found
     finally:
         if not gc.get_freeze_count():  # both move all objects to the oldest generation, which is rarely scanned
             gc.freeze()

@@ -143,14 +143,19 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 class Collections:
-    """Notices that the garbage collector has examined much: then what the whole run needs is frozen, so that it is not
-    examined each time. (Hypothesis and the emulator itself thaw it now and then.)"""
+    """Freezes what the whole run needs, so that the garbage collector does not examine it each time: at the beginning,
+    after the emulator has thawed it, and whenever a full collection has examined much."""
 
     SLOW = 0.01
     """Seconds that a full collection takes where there is more than one test has made."""
 
     def __init__(self) -> None:
         self.are_slow, self._began = True, 0.0
+        self._thaw, gc.unfreeze = gc.unfreeze, self.thaw
+
+    def thaw(self) -> None:
+        self.are_slow = True
+        self._thaw()
 
     def __call__(self, phase: str, info: Mapping[str, int]) -> None:
         if info["generation"] < 2:
@@ -161,8 +166,9 @@ class Collections:
             self.are_slow = True
 
     def freeze(self) -> None:
-        """Only between tests: a test may count on its garbage being found."""
+        """Only between tests, and not what the last one left: a test may count on its garbage being found."""
         if self.are_slow:
+            gc.collect(1)
             gc.freeze()
             self.are_slow = False
 

@@ -6,6 +6,7 @@ what changes the variables that Python itself reads as it starts.
 
 import atexit
 import contextlib
+import errno
 import gc
 import json
 import os
@@ -20,11 +21,13 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, NoReturn, TypeAlias
+from zlib import crc32
 
 COMMAND = (sys.executable, "-m", "emulator")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("EMULATOR_")}
 NOT_FORKED = ("preexec_fn", "pass_fds", "umask", "user", "group", "process_group")
 MAX_REQUEST = 1 << 20
+STAYS, ADMITTED = b"stays", b"+"
 ONE_AT_A_TIME = Lock()
 """Held while the process to fork from is started: tests use threads."""
 Completed: TypeAlias = "subprocess.CompletedProcess[Any]"
@@ -133,17 +136,56 @@ def for_python(environment: Mapping[str, str]) -> dict[str, str]:
 
 @cache
 def nursery(is_extended: bool) -> str:
-    """The address of the process that the others are forked from. It ends with this one. Where the path of Python is
-    extended by packages that may hold plugins, the process has loaded only what the emulator depends on."""
-    ours, theirs = socket.socketpair()
-    address = f"emulator-tests-{os.getpid()}-{is_extended:d}"
-    command = [sys.executable, __file__, address, str(theirs.fileno()), *(["extended"] if is_extended else [])]
-    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=ENVIRONMENT)
-    theirs.close()
-    atexit.register(process.wait)
-    atexit.register(ours.close)
-    assert ours.recv(1) == b"+", "the process to fork from did not start"
-    return address
+    """The address of the process that the others are forked from: one for all workers of a run, which ends with the
+    last of them. Where the path of Python is extended by packages that may hold plugins, the process has loaded only
+    what the emulator depends on."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", os.getpid())
+    interpreter = json.dumps([sys.executable, for_python(os.environ)], sort_keys=True)
+    address = f"emulator-tests-{run}-{crc32(interpreter.encode())}-{is_extended:d}"
+    starts = 0
+    while starts < 3:
+        guest = start_nursery(address, is_extended)
+        starts += guest is not None
+        with contextlib.suppress(ConnectionError):
+            guest = guest or become_guest(address)
+            if guest.recv(1) == ADMITTED:
+                atexit.register(leave_nursery, guest)
+                return address
+    raise AssertionError("the process to fork from did not start")
+
+
+def start_nursery(address: str, is_extended: bool) -> socket.socket | None:
+    """Starts the process, whose first guest is this one; None if there is one already."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        try:
+            listening.bind(f"\0{address}")
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return None
+            raise
+        listening.listen(64)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            descriptors = [each.fileno() for each in (listening, theirs)]
+            for each in descriptors:
+                os.set_inheritable(each, True)
+            command = [sys.executable, __file__, *map(str, descriptors), *(["extended"] if is_extended else [])]
+            os.posix_spawn(sys.executable, command, ENVIRONMENT)
+    return ours
+
+
+def become_guest(address: str) -> socket.socket:
+    guest = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    guest.connect(f"\0{address}")
+    guest.send(STAYS)
+    return guest
+
+
+def leave_nursery(guest: socket.socket) -> None:
+    """The last guest waits for the end, so that the coverage of all processes is on disk when the run ends."""
+    with guest, contextlib.suppress(ConnectionError):
+        guest.shutdown(socket.SHUT_WR)
+        guest.recv(1)
 
 
 # In the process that others are forked from
@@ -153,41 +195,49 @@ class Forked(BaseException):
     """Raised in the new process, which leaves the loop with it."""
 
 
-def fork_for_all(address: str, parent: socket.socket) -> None:
-    """Forks a process for each request, until the parent ends. Raises Forked in each of the new processes."""
+def fork_for_all(listening: socket.socket, guests: list[socket.socket]) -> None:
+    """Forks a process for each request, until the last guest leaves. Raises Forked in each of the new processes."""
     woken, waker = os.pipe()
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listening.bind(f"\0{address}")
-    listening.listen(64)
     running: dict[int, socket.socket] = {}
-    parent.send(b"+")
+    guests[0].send(ADMITTED)
     while True:
-        waited: list[socket.socket | int] = [listening, parent, woken]
+        waited: list[socket.socket | int] = [listening, woken, *guests]
         ready, _, _ = select.select(waited, [], [])
-        if parent in ready:
-            return
         if woken in ready:
             os.read(woken, 4096)
             report_ended(running)
+        for guest in [each for each in guests if each in ready]:
+            if len(guests) == 1:
+                listening.close()
+                return  # whoever waits for it notices the end of the process
+            guests.remove(guest)
+            guest.close()
         if listening not in ready:
             continue
         client, _ = listening.accept()
         data, descriptors, _, _ = socket.recv_fds(client, MAX_REQUEST, 3)
+        if data == STAYS:
+            guests.append(client)
+            with contextlib.suppress(OSError):
+                client.send(ADMITTED)
+        if data in (STAYS, b""):
+            continue
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for each in (*running.values(), client, listening, parent):
+            for each in (*running.values(), *guests, client, listening):
                 each.close()
             os.close(woken)
             os.close(waker)
             become(json.loads(data), descriptors)
             raise Forked
         running[pid] = client
-        client.send(b"%d" % pid)
+        with contextlib.suppress(OSError):
+            client.send(b"%d" % pid)
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -254,9 +304,13 @@ def load_vocabularies() -> None:
 
 
 def main() -> NoReturn:
+    listening, parent = (socket.socket(fileno=int(each)) for each in sys.argv[1:3])
+    for each in (listening, parent):
+        each.set_inheritable(False)
     load(is_extended=len(sys.argv) > 3)
+    guests = [parent]
     try:
-        fork_for_all(sys.argv[1], socket.socket(fileno=int(sys.argv[2])))
+        fork_for_all(listening, guests)
     except Forked:
         from emulator.cli import main as command
 

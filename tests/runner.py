@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import Any
 
 import processes
@@ -16,6 +17,12 @@ ENVIRONMENT = {
     for name, value in os.environ.items()
     if not name.upper().startswith("EMULATOR_") and not name.upper().endswith(SET_BY_RUN)
 }
+PLUGINS = tuple(plugin.name for plugin in entry_points(group="pytest11"))
+
+
+def only_plugins(*names: str) -> str:
+    """Options of pytest with which only these of the installed plugins load: some take a second."""
+    return " ".join(f"-p no:{name}" for name in PLUGINS if name not in names)
 
 
 @dataclass(frozen=True)

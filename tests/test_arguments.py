@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from tables import each_of
 from talk import PATHS, question, single
 
 from emulator import Emulator, UsageError
@@ -11,7 +12,7 @@ from emulator import Emulator, UsageError
 HELLO = {"rules": [{"reply": {"content": "Hello!"}}]}
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("options", "reported"),
     [
         ({"pace": 5}, "pace is 5; expected Pace(ttft=SECONDS, tokens_per_second=NUMBER) or None."),

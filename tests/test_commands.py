@@ -8,7 +8,7 @@ from pathlib import Path
 
 import processes
 import pytest
-from runner import ENVIRONMENT
+from runner import ENVIRONMENT, only_plugins
 from served import run, served
 
 from emulator.cli.doctor import CHECKS
@@ -59,11 +59,11 @@ def test_init_writes_what_works_and_never_over_a_file(tmp_path: Path) -> None:
     checked = processes.run(command, capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT, check=False)
     assert (checked.returncode, checked.stdout) == (0, "1 file checked, no problems.\n")
     tested = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly"],
+        [sys.executable, "-m", "pytest", "-q"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, "PYTEST_ADDOPTS": only_plugins("emulator")},
         check=False,
     )
     assert tested.returncode == 0, tested.stdout

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
+from tables import each_of
 from test_matching import CALLED, request_of
 
 from emulator.matching.conditions import CONDITIONS, OWN, Condition, MatchContext, conditions
@@ -92,7 +93,7 @@ def test_every_key_of_a_match_is_a_condition_and_has_examples_here() -> None:
     assert set(CONDITIONS) == {*EXAMPLES, "recorded"}  # recordings have tests of their own
 
 
-@pytest.mark.parametrize("key", EXAMPLES)
+@each_of("key", EXAMPLES)
 def test_some_examples_hold_and_the_others_say_why_they_do_not(key: str) -> None:
     held = [holds(conditions_of(key, value), ASKED) for value in EXAMPLES[key]]
     assert set(held) == {True, False}
@@ -102,7 +103,7 @@ def test_some_examples_hold_and_the_others_say_why_they_do_not(key: str) -> None
         assert all(reason and not reason.endswith(".") for reason in reasons)
 
 
-@pytest.mark.parametrize("key", EXAMPLES)
+@each_of("key", EXAMPLES)
 def test_a_condition_depends_on_no_more_than_it_says(key: str) -> None:
     for value in EXAMPLES[key]:
         for condition in conditions_of(key, value):
@@ -124,7 +125,7 @@ def test_what_is_implied_really_holds() -> None:
     assert hits > 100
 
 
-@pytest.mark.parametrize(("key", "value"), CASES)
+@each_of(("key", "value"), CASES)
 def test_a_condition_implies_itself(key: str, value: Any) -> None:
     wanted = conditions_of(key, value)
     assert all(condition.follows_from(wanted) for condition in wanted)

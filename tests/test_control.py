@@ -5,7 +5,8 @@ import json
 import re
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from talk import single
 
 from emulator import Emulator
 from emulator.control.access import access_for
+from emulator.control.openapi import document
+from emulator.control.routes import ROUTES
 from emulator.errors import UsageError
+from emulator.scenario.json_schema import json_schema
 from emulator.scenario.loading import MAX_BYTES
 
 CHAT = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "Hi"}]}
@@ -521,6 +525,21 @@ def test_the_description_has_every_route_and_fits_what_is_given(api: Api) -> Non
     for route in ("health", "version", "timing", "journal", "rules", "faults", "accounts", "clock", "namespaces"):
         fits(route, route)
     fits("journal/1", "journal/{number}")
+
+
+@pytest.mark.parametrize("path", ["openapi.json", "schema.json"])
+def test_what_never_changes_is_written_once(api: Api, path: str) -> None:
+    def cost(get: Callable[[], Any]) -> float:
+        start = time.process_time()
+        get()
+        return time.process_time() - start
+
+    first = api("GET", path)
+    written = json_schema() if path == "schema.json" else document(ROUTES, api.get("version")["version"])
+    assert first.json() == written
+    again = min(cost(lambda: api("GET", path)) for _ in range(5))
+    assert again < min(cost(json_schema) for _ in range(3)) / 3
+    assert api("GET", path).content == first.content
 
 
 def test_the_dashboard_asks_for_metrics_that_there_are(api: Api) -> None:

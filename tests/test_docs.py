@@ -15,6 +15,7 @@ import pytest
 import yaml
 from click import Context
 from click.testing import CliRunner
+from tables import each_of
 from talk import single
 
 from emulator import Emulator, patterns
@@ -255,7 +256,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@each_of("page", PAGES)
 def test_links_between_documents_lead_somewhere(page: Path) -> None:
     for target, anchor in LINK.findall(BLOCK.sub("", page.read_text())):
         if "://" in target:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from hits import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from talk import KEYS, Serving, events, question
@@ -63,7 +64,7 @@ def test_known_texts_have_their_known_tokens() -> None:
     assert [wide.count(text) for text in texts] == [6, 7, 8]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=600))
 def test_pieces_are_the_text_and_counts_add_up(text: str) -> None:
     encoding = encodings.ENCODINGS["o200k_base"]

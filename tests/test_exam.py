@@ -13,6 +13,7 @@ import processes
 import pytest
 from click.testing import CliRunner
 from runner import ENVIRONMENT
+from tables import each_of
 
 from emulator.cli.exam import command
 from emulator.exam.cases import CASES, MUST, SHOULD, Case, Expected
@@ -130,7 +131,7 @@ GRADED = [
 ]
 
 
-@pytest.mark.parametrize(("expected", "result", "wanted"), GRADED)
+@each_of(("expected", "result", "wanted"), GRADED)
 def test_grades(expected: Expected, result: Run, wanted: Grade) -> None:
     assert grade(case_for(expected), result, ANSWER).grade is wanted
 

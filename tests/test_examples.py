@@ -9,6 +9,7 @@ from pathlib import Path
 import processes
 import pytest
 from redis_server import running_redis
+from runner import only_plugins
 
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 EMULATOR = (*processes.COMMAND, "run", "--")
@@ -141,7 +142,7 @@ def test_testcontainers(folder: Path) -> None:
     core.mkdir(parents=True)
     (core / "container.py").write_text(CONTAINER)
     (core / "wait_strategies.py").write_text("def HttpWaitStrategy(port, path): pass")
-    options = ("-q", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider")
+    options = ("-q", "-p", "no:cacheprovider", *only_plugins("emulator").split())
     done = run(folder, sys.executable, "-m", "pytest", *options, "test_with_testcontainers.py", PYTHONPATH=str(folder))
     assert (done.returncode, done.stdout.splitlines()[-1].split(" in ")[0]) == (0, "1 passed"), done.stdout
 
@@ -190,6 +191,6 @@ def test_testcontainers_with_replicas(folder: Path) -> None:
         )
         example = folder / "test_with_replicas.py"
         example.write_text(example.read_text().replace("redis://store:6379/0", redis.url))
-        options = ("-q", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider")
+        options = ("-q", "-p", "no:cacheprovider", *only_plugins("emulator").split())
         done = run(folder, sys.executable, "-m", "pytest", *options, example.name, PYTHONPATH=str(folder))
     assert (done.returncode, done.stdout.splitlines()[-1].split(" in ")[0]) == (0, "1 passed"), done.stdout

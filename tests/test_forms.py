@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hits import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from talk import KEYS, MODELS
@@ -141,7 +142,7 @@ async def reported(
 COMPILED = compile_scenario(SCENARIO)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(endpoint=st.sampled_from(ENDPOINTS), bodies=conversations())
 def test_words_alone_change_nothing_else(endpoint: tuple[str, str, str], bodies: list[dict[str, Any]]) -> None:
     bodies = [*bodies, bodies[0], bodies[1], bodies[1]]

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
+from tables import each_of
 from talk import DOCUMENTED, KEYS, Ask, Serving, events, question
 
 from emulator import Emulator, tokens
@@ -196,7 +197,7 @@ both_kinds = pytest.mark.parametrize("kind", ASKED)
 @both_ways
 @both_kinds
 @pytest.mark.parametrize("provider", those_with("max_tokens"))
-@pytest.mark.parametrize("limit", [1, 2, 7, 16])
+@each_of("limit", [1, 2, 7, 16])
 def test_a_limit_cuts_at_the_token(
     ask: Ask, emulator: Emulator, provider: str, kind: str, streams: bool, limit: int
 ) -> None:
@@ -280,7 +281,7 @@ def test_a_limit_cuts_calls_of_tools_too(ask: Ask, emulator: Emulator, provider:
 
 @both_ways
 @pytest.mark.parametrize("provider", those_with("stop"))
-@pytest.mark.parametrize(
+@each_of(
     ("stop", "said"),
     [
         ("four", "One two three, "),
@@ -421,7 +422,7 @@ def are_plausible(rows: Sequence[Any], text: str, most: int) -> None:
 
 @both_ways
 @pytest.mark.parametrize("provider", those_with("logprobs"))
-@pytest.mark.parametrize("most", [None, 0, 1, 2, 5, 20])
+@each_of("most", [None, 0, 1, 2, 5, 20])
 def test_log_probabilities_are_plausible(
     ask: Ask, emulator: Emulator, provider: str, most: int | None, streams: bool
 ) -> None:
@@ -569,7 +570,7 @@ TOOLS = [
 
 @both_ways
 @pytest.mark.parametrize("provider", those_with("tools"))
-@pytest.mark.parametrize(
+@each_of(
     ("choice", "prompt", "called"),
     [
         (None, "How is the weather in Rome?", "get_weather"),

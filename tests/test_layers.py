@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
+from tables import each_of
 
 import emulator
 from emulator.faults import FAULTS
@@ -102,7 +102,7 @@ def test_the_members_are_still_there_to_be_kept_apart() -> None:
     assert [member for member in MEMBERS if member not in everywhere] == []
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FAULTS if kind not in WIRE_WORDS])
+@each_of("kind", [kind for kind in FAULTS if kind not in WIRE_WORDS])
 def test_the_kind_of_a_fault_stands_in_its_own_file_and_in_the_table(kind: str) -> None:
     module = FAULTS[kind].__module__
     own = module.removeprefix("emulator.").replace(".", "/") + ".py"

@@ -10,6 +10,7 @@ import pytest
 from hits import counted, hit
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import each_of
 from test_matching import request_of, ruleset_of
 
 from emulator.lint import warnings
@@ -35,7 +36,7 @@ def on(**match: Any) -> dict[str, Any]:
 # Rules behind others
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("wide", "narrow"),
     [
         ({}, {}),
@@ -76,7 +77,7 @@ def test_a_rule_behind_one_that_takes_all_of_it_is_reported(wide: dict[str, Any]
     assert found[-1:] == ["rules[1] never answers: rules[0] matches the same requests first"]
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("first", "second"),
     [
         ({"provider": "nadles"}, {}),
@@ -144,7 +145,7 @@ def test_many_rules_are_compared_within_a_moment() -> None:
 # Rules that nothing matches
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("match", "reason"),
     [
         ({"provider": []}, "provider is an empty list"),

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
+from hits import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import (
@@ -30,6 +31,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
+from tables import each_of
 
 from emulator.errors import Problem, ScenarioError
 from emulator.scenario import formats, loading
@@ -154,7 +156,7 @@ def short(value: object) -> str:
 # Reading values
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "value"),
     [
         ("NO", "NO"),
@@ -250,7 +252,7 @@ def test_toml_has_the_places_of_its_lines() -> None:
 # Refusing texts
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "message"),
     [
         ("a: 1\nb:\n  c: 1\n  c: 2", "x:4:3: b.c is given twice, first on line 3"),
@@ -313,7 +315,6 @@ def test_toml_has_the_places_of_its_lines() -> None:
         ('a: "\\q"', "x:1:5: not a valid escape; in double quotes, write a backslash twice"),
         ("a: *", "x:1:5: not valid YAML: did not find expected alphabetic or numeric character"),
     ],
-    ids=short,
 )
 def test_a_yaml_text_is_refused_with_its_reason(text: str | bytes, message: str) -> None:
     assert error_spec(text) == message
@@ -805,7 +806,7 @@ def test_mutations_of_json_and_toml_raise_nothing_else(kind: Format) -> None:
     assert {outlives(mutated(valid, seeded), kind) for _ in range(700)} == {True, False}
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     raw=st.binary(max_size=200) | st.text(st.characters(), max_size=200), kind=st.sampled_from(["yaml", "json", "toml"])
 )
@@ -827,7 +828,7 @@ DATA = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(rule=st.fixed_dictionaries({}, optional=dict.fromkeys(Rule.model_fields, DATA)))
 def test_any_data_is_built_or_refused_in_words(rule: dict[str, Any]) -> None:
     for problem in problems_of_data(Document("x", {"version": 1, "rules": [rule]})):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import each_of
 
 from emulator.matching.conditions import MatchContext, normalized, tool_results
 from emulator.matching.rules import RuleMatch, RuleSet, compile_rules, find, misses
@@ -134,9 +135,7 @@ HOLDS_AND_MISSES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("holds", "fails", "sentence"), HOLDS_AND_MISSES, ids=[str(row[1]) for row in HOLDS_AND_MISSES]
-)
+@each_of(("holds", "fails", "sentence"), HOLDS_AND_MISSES)
 def test_a_condition_holds_or_says_why_not(holds: dict[str, Any], fails: dict[str, Any], sentence: str) -> None:
     assert matches(holds, WEATHER)
     assert miss(fails, WEATHER) == sentence

@@ -1,31 +1,22 @@
 """The page at `/__emulator/`, in a real Chromium."""
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from browser import running_browser
+from rawhttp import Connection, request
 from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--process-per-site",
-)
+SIZE: Any = {"width": 1280, "height": 800}
 PATIENT = 20_000
 """Milliseconds that a loaded machine may take for anything."""
 SCENARIO = {
@@ -45,15 +36,8 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    if CHROMIUM is None:
-        reason = "Chromium is not installed: apt-get install chromium"
-        (pytest.fail if os.environ.get("EMULATOR_REQUIRE_ALL") else pytest.skip)(reason)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+    with running_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -63,28 +47,33 @@ def emulator() -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="module")
-def context(browser: "Browser", documented: Emulator) -> Iterator["BrowserContext"]:
-    """Shared, since each starts processes of its own, which end with its last page. What a page stores belongs to the
-    port of its emulator."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+def tab(browser: "Browser", documented: Emulator) -> Iterator["Page"]:
+    """Shared, since each starts a process of its own. What is stored in it belongs to the port of an emulator."""
+    context = browser.new_context(viewport=SIZE)
     context.set_default_timeout(PATIENT)
-    context.new_page().goto(origin(documented))
-    yield context
+    yield context.new_page()
     context.close()
 
 
 @pytest.fixture
-def page(context: "BrowserContext", emulator: Emulator) -> Iterator["Page"]:
+def page(tab: "Page", emulator: Emulator, documented: Emulator) -> Iterator["Page"]:
     """The page, loaded and live; nothing may go wrong in it, and nothing may come from elsewhere."""
-    page = context.new_page()
     faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
-    page.on("request", lambda request: None if request.url.startswith(origin(emulator)) else faults.append(request.url))
-    page.goto(f"{origin(emulator)}/__emulator/")
-    page.wait_for_selector("#live.live.live:has-text('live')")
-    yield page
-    page.close()
+    watched: dict[Any, Any] = {
+        "pageerror": lambda error: faults.append(str(error)),
+        "console": lambda message: faults.append(message.text) if "Content Security" in message.text else None,
+        "request": lambda request: None if request.url.startswith(origin(emulator)) else faults.append(request.url),
+    }
+    tab.goto(origin(documented))  # nothing of the test before may still run
+    tab.set_viewport_size(SIZE)
+    tab.emulate_media(color_scheme="light", reduced_motion="reduce")
+    for event, noted in watched.items():
+        tab.on(event, noted)
+    tab.goto(f"{origin(emulator)}/__emulator/")
+    tab.wait_for_selector("#live.live.live:has-text('live')")
+    yield tab
+    for event, noted in watched.items():
+        tab.remove_listener(event, noted)
     assert faults == []
 
 
@@ -440,9 +429,11 @@ def test_no_secret_reaches_the_page(page: "Page", emulator: Emulator) -> None:
 
 
 def test_a_thousand_exchanges_keep_few_elements_and_the_newest_in_sight(page: "Page", emulator: Emulator) -> None:
-    with httpx.Client(verify=False) as client:
-        for number in range(1000):
-            client.post(f"{origin(emulator)}/nowhere/{number}", content=b"{}")
+    with Connection(httpx.URL(origin(emulator)).port or 0) as connection:
+        for start in range(0, 1000, 50):
+            asked = [request(f"/nowhere/{start + each}", b"{}") for each in range(50)]
+            connection.send(b"".join(asked))
+            assert [connection.response().status for _ in range(50)] == [404] * 50
     page.wait_for_selector("#row-1000", timeout=60_000)
     assert page.locator(".count").inner_text() == "1,000"
     assert page.locator(".row").count() < 40
@@ -512,6 +503,11 @@ OUTSIDE = """() => [...document.querySelectorAll("main :is(button, input, select
   const box = each.getBoundingClientRect();
   return box.width && !each.closest(".tabs") && (box.right > innerWidth || box.left < 0);
 }).map((each) => each.outerHTML)"""
+VIOLATIONS = """async () => {
+  const { violations } = await axe.run({ resultTypes: ["violations"] });
+  return violations.filter((each) => ["serious", "critical"].includes(each.impact))
+    .map((each) => [each.id, each.nodes[0].html]);
+}"""
 VIEWS = ("", "exchanges/1", "waterfall", "try", "faults", "scenario", "verdict", "control")
 
 
@@ -529,6 +525,7 @@ def test_no_view_has_a_serious_violation_or_is_wider_than_the_screen(
 ) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
+    page.evaluate(Axe().axe_script)
     ask(emulator, "hello", stream=True)
     ask(emulator, "good evening")
     ask(emulator, "hello", "deepseek", model="no-such-model")
@@ -538,12 +535,7 @@ def test_no_view_has_a_serious_violation_or_is_wider_than_the_screen(
     for view in VIEWS:
         page.goto(f"{origin(emulator)}/__emulator/#/{view}")
         page.wait_for_selector({"": ".row", "exchanges/1": ".timeline svg"}.get(view, "main h1"))
-        results = Axe().run(page)
-        found += [
-            (view, each["id"], each["nodes"][0]["html"])
-            for each in results.response["violations"]
-            if each["impact"] in ("serious", "critical")
-        ]
+        found += [(view, *each) for each in page.evaluate(VIOLATIONS)]
         assert page.evaluate("document.documentElement.scrollWidth") <= width, view
         assert page.evaluate(OUTSIDE) == [], view
     assert found == []

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from pydantic import BaseModel
+from tables import check_each, each_of
 from talk import KEYS, Serving
 
 from emulator import Emulator
@@ -577,8 +578,13 @@ def probe_of(case: Case) -> Probe:
     return special.get(case.parameter.name) or PROBES[case.operation.dialect][case.parameter.name]
 
 
-@pytest.mark.parametrize("case", CASES, ids=identified)
-def test_a_parameter_does_what_the_table_says(case: Case, emulator: Emulator, http: httpx.Client) -> None:
+@pytest.mark.parametrize("provider", dict.fromkeys(case.provider for case in CASES))
+def test_a_parameter_does_what_the_table_says(provider: str, emulator: Emulator, http: httpx.Client) -> None:
+    mine = [case for case in CASES if case.provider == provider]
+    check_each(mine, lambda case: does_what_the_table_says(case, emulator, http), identified)
+
+
+def does_what_the_table_says(case: Case, emulator: Emulator, http: httpx.Client) -> None:
     probe = probe_of(case)
     name, effect = case.parameter.name, case.parameter.effect
     plain = answer_of(send(emulator, http, case.provider, case.operation, probe, {}))
@@ -602,7 +608,7 @@ def test_a_parameter_does_what_the_table_says(case: Case, emulator: Emulator, ht
         assert name in ignored
 
 
-@pytest.mark.parametrize(("provider", "operation"), WHERE, ids=lambda value: getattr(value, "name", value))
+@each_of(("provider", "operation"), WHERE)
 def test_a_parameter_that_nobody_knows_is_ignored_or_refused_as_the_table_says(
     provider: str, operation: Operation, emulator: Emulator, http: httpx.Client
 ) -> None:

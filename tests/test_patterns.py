@@ -6,8 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hits import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import each_of
 from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator, patterns
@@ -44,7 +46,7 @@ def test_a_class_has_the_characters_that_it_has_in_python(source: str) -> None:
     assert [hex(ord(char)) for char in ALL if pattern.is_in(char) != bool(expected.search(char))] == []
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("source", "text"),
     [
         (r"^(a+)$", "aaa\n"),
@@ -82,7 +84,7 @@ PARTS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(PARTS, min_size=1, max_size=5).map("".join), st.text("ab\n é", max_size=6))
 def test_any_pattern_finds_what_it_finds_in_python(source: str, text: str) -> None:
     patterns.allow()

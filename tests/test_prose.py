@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from hits import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import each_of
 
 from emulator import tokens
 from emulator.errors import UsageError
@@ -97,7 +99,7 @@ def test_an_answer_has_the_wanted_length(locale: str, style: Style) -> None:
 
 
 @pytest.mark.parametrize("count", [words, lambda text: len(text) // 3])
-@pytest.mark.parametrize("style", STYLES)
+@each_of("style", STYLES)
 @pytest.mark.parametrize("length", [(1, 3), (18, 22), (40, 120), (500, 520)])
 def test_an_answer_fits_the_given_count(count: Callable[[str], int], style: Style, length: tuple[int, int]) -> None:
     for seed in range(10):
@@ -438,7 +440,7 @@ PROMPTS = st.text(max_size=300) | st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(PROMPTS, st.sampled_from([None, *LOCALES]), st.sampled_from(STYLES), st.integers(0, 90), st.integers(0, 60))
 def test_whatever_is_asked_gets_an_answer_within_the_limits(
     prompt: str, locale: str | None, style: Style, low: int, more: int
@@ -451,7 +453,7 @@ def test_whatever_is_asked_gets_an_answer_within_the_limits(
     assert all(source.url.isascii() for source in sources(1, prompt))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(max_size=60), st.text(max_size=300) | st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),

@@ -5,6 +5,7 @@ import sys
 from xml.etree import ElementTree
 
 import pytest
+from runner import only_plugins
 
 import emulator.control.http
 import emulator.pytest_plugin.fixture
@@ -149,7 +150,7 @@ def test_a_wrong_marker_is_one_sentence(project: pytest.Pytester) -> None:
 
 def test_each_test_has_a_namespace_on_one_server(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")  # the package registers the plugin by itself
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:randomly -p no:xdist")
+    monkeypatch.setenv("PYTEST_ADDOPTS", only_plugins("emulator"))
     project.makepyfile(
         """
         import pytest
@@ -565,8 +566,8 @@ def test_wrong_faults_are_one_sentence(project: pytest.Pytester) -> None:
 def test_tests_in_parallel_and_in_any_order_never_cross(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, count: int, workers: str
 ) -> None:
-    monkeypatch.setenv("PYTEST_ADDOPTS", "")
     monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")  # xdist and the random order are those of this checkout
+    monkeypatch.setenv("PYTEST_ADDOPTS", only_plugins("emulator", "xdist", "xdist.looponfail", "randomly"))
     project.makepyfile(crossing(count))
     result = run(project, "-n", workers, "--emulator-faults-report=t.xml", is_apart=True)
     result.assert_outcomes(passed=count + 2)
@@ -631,7 +632,7 @@ def test_nothing_is_loaded_until_a_test_uses_it(project: pytest.Pytester) -> Non
 
 def test_pytest_does_not_compile_the_emulator_anew(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:randomly -p no:xdist")
+    monkeypatch.setenv("PYTEST_ADDOPTS", only_plugins("emulator"))
     project.makepyfile(
         """
         import sys

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import pytest
+from tables import each_of
 
 from emulator.records import record, struct
 
@@ -67,8 +68,8 @@ VALUES: tuple[dict[str, Any], ...] = (
 )
 
 
-@pytest.mark.parametrize("one", VALUES)
-@pytest.mark.parametrize("other", VALUES)
+@each_of("one", VALUES)
+@each_of("other", VALUES)
 def test_they_are_equal_when_frozen_dataclasses_are(one: dict[str, Any], other: dict[str, Any]) -> None:
     is_equal = Reference(**one) == Reference(**other)
     assert (Point(**one) == Point(**other)) is is_equal

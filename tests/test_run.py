@@ -217,26 +217,28 @@ class started:
             self.process.communicate()
 
 
-def left_behind(before: set[int]) -> list[str]:
-    """Processes of ours that were not there before."""
-    mine = psutil.Process().children(recursive=True)
-    return [str(process) for process in mine if process.pid not in before and process.status() != "zombie"]
+def is_left(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 ENDS: dict[str, Any] = {
-    "true": lambda process: None,
+    "true": lambda process: None,  # whoever reads its output closes its input
     "SIGINT": lambda process: process.send_signal(signal.SIGINT),
     "SIGTERM": lambda process: process.send_signal(signal.SIGTERM),
     "kill -9 of the command": lambda process: psutil.Process(process.pid).children()[0].kill(),
 }
 
 
-def run_and_end(how: str, folder: Path) -> tuple[int, int]:
-    """One run with interception that ends so; gives its exit code and the server's port."""
-    waits = "" if how == "true" else "; import signal; signal.pause()"
-    program = f"import os; print(os.environ['EMULATOR_URL'], flush=True){waits}"
+def run_and_end(how: str, folder: Path) -> tuple[int, int, list[str]]:
+    """One run with interception that ends so; gives its exit code, the server's port and the processes it left."""
+    waits = "sys.stdin.read()" if how == "true" else "signal.pause()"
+    program = f"import os, signal, sys; print(os.environ['EMULATOR_URL'], flush=True); {waits}"
     process = processes.Popen(
         [*COMMAND, "--intercept", "--", sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -244,19 +246,19 @@ def run_and_end(how: str, folder: Path) -> tuple[int, int]:
     )
     assert process.stdout is not None
     port = int(process.stdout.readline().rpartition(":")[2])
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert started
     ENDS[how](process)
     process.communicate(timeout=30)
-    return process.returncode, port
+    return process.returncode, port, [str(each) for each in started if is_left(each)]
 
 
 @pytest.mark.parametrize("how", ENDS)
 def test_nothing_is_left_behind(how: str, tmp_path: Path) -> None:
-    before = {process.pid for process in psutil.Process().children(recursive=True)}
-    code, port = run_and_end(how, tmp_path)
-    expected = {"true": 0, "SIGINT": 130, "SIGTERM": 143, "kill -9 of the command": 137}
-    assert code == expected[how]
+    code, port, left = run_and_end(how, tmp_path)
+    assert code == {"true": 0, "SIGINT": 130, "SIGTERM": 143, "kill -9 of the command": 137}[how]
     assert list(tmp_path.iterdir()) == []
-    assert left_behind(before) == []
+    assert left == []
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
         pass
 

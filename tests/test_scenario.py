@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tables import each_of
 
 from emulator.errors import ScenarioError
 from emulator.faults.base import known_errors
@@ -198,7 +199,7 @@ def test_every_error_of_every_provider_can_be_named() -> None:
 # Mistakes
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "complaint"),
     [
         ("sed: 1", "a.yaml:2:1: sed is not a valid key. Did you mean 'seed'? Keys: "),

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
+from tables import each_of
 
 from emulator.faults import FAULTS, OLD_NAMES
 from emulator.faults.base import known_errors
@@ -212,14 +213,14 @@ def names(documents: list[dict[str, Any]]) -> list[str]:
     return [json.dumps(document)[:70] for document in documents]
 
 
-@pytest.mark.parametrize("document", GOOD, ids=names(GOOD))
+@each_of("document", GOOD)
 def test_what_the_models_take_is_valid(document: dict[str, Any], validator: Draft202012Validator) -> None:
     whole = {"version": 1, **document}
     Scenario.model_validate(whole)
     assert [error.message for error in validator.iter_errors(whole)] == []
 
 
-@pytest.mark.parametrize("document", BAD, ids=names(BAD))
+@each_of("document", BAD)
 def test_what_the_models_refuse_is_not_valid(document: dict[str, Any], validator: Draft202012Validator) -> None:
     whole = {"version": 1, **document}
     with pytest.raises(ValidationError):

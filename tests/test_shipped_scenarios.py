@@ -11,6 +11,7 @@ import httpx
 import pytest
 import yaml
 from jsonschema import validate
+from tables import each_of
 from talk import Ask, events, question
 
 from emulator import Emulator
@@ -83,7 +84,7 @@ def talk(lesson: Any, ask: Ask, request: pytest.FixtureRequest) -> Any:
 # Every file
 
 
-@pytest.mark.parametrize("path", sorted(folder("scenarios").rglob("*.yaml")), ids=lambda path: path.stem)
+@each_of("path", sorted(folder("scenarios").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_scenario_loads_and_nothing_in_it_is_doubtful(path: Path) -> None:
     loaded = load(path)
     assert warnings(loaded) == []
@@ -91,7 +92,7 @@ def test_every_scenario_loads_and_nothing_in_it_is_doubtful(path: Path) -> None:
     assert all(rule.name for rule in loaded.scenario.rules)
 
 
-@pytest.mark.parametrize("path", sorted(folder("scenarios").rglob("*.yaml")), ids=lambda path: path.stem)
+@each_of("path", sorted(folder("scenarios").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_scenario_tells_editors_where_its_schema_is(path: Path) -> None:
     schema = "scenario.schema.json" if path.parent == folder("scenarios") else "../scenario.schema.json"
     first = path.read_text().splitlines()[0]

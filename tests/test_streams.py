@@ -8,6 +8,7 @@ import pytest
 from hits import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tables import each_of
 from talk import EVERY_PROVIDER, KEYS, Ask, Events, Serving, events, question
 
 from emulator import Emulator, tokens
@@ -125,11 +126,11 @@ def echo(serving: Serving) -> Emulator:
 
 @pytest.mark.parametrize("provider", EVERY_PROVIDER)
 class TestAStreamSaysWhatTheWholeBodySays:
-    @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+    @each_of("text", TEXTS.values())
     def test_in_its_content(self, provider: str, text: str, echo: Emulator, ask: Ask) -> None:
         assert_same(ask, echo, provider, text, None)
 
-    @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+    @each_of("text", TEXTS.values())
     def test_in_its_reasoning(self, provider: str, text: str, echo: Emulator, ask: Ask) -> None:
         assert_same(ask, echo, provider, "Hello there!", text)
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import each_of
 from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator
@@ -32,7 +33,7 @@ CONTEXT: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("template", "said"),
     [
         ("no template", "no template"),
@@ -136,7 +137,7 @@ def test_every_filter_of_the_list_is_there() -> None:
 # Out of reach
 
 
-@pytest.mark.parametrize(
+@each_of(
     "template",
     [
         "{{ ''.__class__ }}",

@@ -15,6 +15,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import each_of
 
 from emulator import tokens
 from emulator.errors import UsageError
@@ -118,7 +119,7 @@ TEXTS = (
 )
 
 
-@pytest.mark.parametrize(("marked", "total"), REFERENCE)
+@each_of(("marked", "total"), REFERENCE)
 def test_a_text_has_the_pieces_and_the_tokens_of_the_reference(marked: str, total: int) -> None:
     text = marked.replace("│", "")
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import field
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -46,6 +47,7 @@ from emulator.control.models import (
     VersionAnswer,
     Waiting,
 )
+from emulator.offload import Pool
 from emulator.records import record
 from emulator.scenario.document import Document, inside
 from emulator.scenario.loading import build, parse
@@ -53,6 +55,10 @@ from emulator.scenario.models import RuleModel, Scenario
 from emulator.state.compiled import CompiledScenario, compile_document
 
 PREFIX = "/__emulator"
+DESCRIBERS = Pool("description", 1)
+"""What is always the same is written once, in a thread: it takes a tenth of a second."""
+
+JsonObject = dict[str, Any]
 
 
 @record
@@ -163,13 +169,23 @@ def _events(server: Controlled, asked: Asked) -> Stream:
     return Stream(Events(server.namespaces.get(asked.namespace).journal, asked.query).stream(), "text/event-stream")
 
 
-def _openapi(server: Controlled, asked: Asked) -> Any:
+def _openapi(server: Controlled, asked: Asked) -> Awaitable[JsonObject]:
+    return DESCRIBERS.run(_described_routes, api.about(server)["version"])
+
+
+def _schema(server: Controlled, asked: Asked) -> Awaitable[JsonObject]:
+    return DESCRIBERS.run(_described_scenarios)
+
+
+@cache
+def _described_routes(version: str) -> JsonObject:
     from emulator.control.openapi import document
 
-    return document(ROUTES, api.about(server)["version"])
+    return document(ROUTES, version)
 
 
-def _schema(server: Controlled, asked: Asked) -> Any:
+@cache
+def _described_scenarios() -> JsonObject:
     from emulator.scenario.json_schema import json_schema
 
     return json_schema()

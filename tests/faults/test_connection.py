@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 from raw import HTTP, SCENARIO, Live, exchange
 from rawhttp import Connection, Ending, eventually, undated
+from tables import each_of
 from test_framing import BODY, EVENTS, chunked
 
 from emulator import Emulator
@@ -67,12 +68,12 @@ ENDED_WHOLE: dict[str, tuple[bytes, Ending]] = {
 }
 
 
-@pytest.mark.parametrize("fault", ENDED)
+@each_of("fault", ENDED)
 def test_a_stream_ends_to_the_byte(live: Live, fault: str) -> None:
     assert live.exchange(fault) == ENDED[fault]
 
 
-@pytest.mark.parametrize("fault", ENDED_WHOLE)
+@each_of("fault", ENDED_WHOLE)
 def test_a_whole_body_ends_to_the_byte(live: Live, fault: str) -> None:
     assert live.exchange(fault, stream=False) == ENDED_WHOLE[fault]
 
@@ -364,7 +365,7 @@ BROKEN: dict[str, list[Step]] = {
 }
 
 
-@pytest.mark.parametrize("fault", BROKEN)
+@each_of("fault", BROKEN)
 def test_steps_are_rewritten(fault: str) -> None:
     assert [*map(rounded, rewritten(fault))] == BROKEN[fault]
 
@@ -416,7 +417,7 @@ OTHERS: dict[str, tuple[str, list[Step]]] = {
 }
 
 
-@pytest.mark.parametrize("reason", OTHERS)
+@each_of("reason", OTHERS)
 def test_what_cannot_be_done_to_an_answer_is_reported(reason: str) -> None:
     fault, steps = OTHERS[reason]
     with pytest.raises(NotApplicable) as raised:

@@ -6,6 +6,7 @@ from zlib import crc32
 
 import pytest
 from rawhttp import HEAD_TIMEOUT
+from tables import each_of
 from talk import EVERY_PROVIDER
 from virtual import (
     BODY,
@@ -321,7 +322,7 @@ CASES = [
 SWEPT = {case.fault: case for case in CASES}
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@each_of("case", CASES, ids=str)
 def test_the_wire_shows_exactly_this(each: Virtual, case: Case) -> None:
     data, ending = each.get(case.fault, case.prompt, streamed=case.streamed, until=case.until)
     assert data.decode() == case.expected.decode()

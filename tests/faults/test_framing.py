@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 from raw import Live
 from rawhttp import Response
+from tables import each_of
 
 from emulator.engine import Options, PlannedResponse
 from emulator.faults import fault_of
@@ -127,12 +128,12 @@ STREAMS: dict[str, list[bytes]] = {
 }
 
 
-@pytest.mark.parametrize("fault", STREAMS)
+@each_of("fault", STREAMS)
 def test_a_stream_is_framed_to_the_byte(live: Live, fault: str) -> None:
     assert live.exchange(fault, connection="close") == (HEAD + chunked(STREAMS[fault]), "eof")
 
 
-@pytest.mark.parametrize("fault", STREAMS)
+@each_of("fault", STREAMS)
 def test_its_data_stay_whatever_an_sse_reader_makes_of_them(fault: str) -> None:
     """Of a reader that does all as the specification says."""
     expected = [json.loads(frame[6:]) for frame in EVENTS[:-1]]
@@ -171,7 +172,7 @@ WHOLE_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n%bcontent-le
 BODIES = {"bom": b"\xef\xbb\xbf" + BODY, "split:into=pieces,size=10": BODY, "split:into=characters": BODY}
 
 
-@pytest.mark.parametrize("fault", BODIES)
+@each_of("fault", BODIES)
 def test_a_whole_body_is_framed_to_the_byte(live: Live, fault: str) -> None:
     body = BODIES[fault]
     assert live.exchange(fault, stream=False, connection="close") == (WHOLE_HEAD % (b"", len(body)) + body, "eof")
@@ -346,7 +347,7 @@ OTHERS: dict[str, tuple[str, list[Step], bool]] = {
 }
 
 
-@pytest.mark.parametrize("reason", OTHERS)
+@each_of("reason", OTHERS)
 def test_what_cannot_be_framed_so_is_reported(reason: str) -> None:
     fault, steps, streamed = OTHERS[reason]
     with pytest.raises(NotApplicable) as raised:

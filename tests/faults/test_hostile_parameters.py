@@ -8,8 +8,10 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from hits import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import each_of
 from talk import KEYS, PATHS, Ask, question
 from virtual import MAXTOKEN, SCENARIO
 
@@ -61,7 +63,7 @@ def planned(fault: str, *, streamed: bool) -> PlannedResponse:
     return asyncio.run(plan())
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(place=st.sampled_from(PLACES), value=VALUES, streamed=st.booleans())
 def test_every_value_of_every_parameter_is_used_or_refused(place: tuple[str, str], value: str, streamed: bool) -> None:
     kind, name = place
@@ -121,7 +123,7 @@ def test_the_time_to_read_a_value_grows_with_its_length() -> None:
         assert seconds(character * 1_000_000) < 0.1
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "value"),
     [
         ("5", 5), ("-5", -5), ("+5", 5), ("1_000", 1000), ("0x1f", 31), ("0.5", 0.5), (".5", 0.5), ("5.", 5.0),

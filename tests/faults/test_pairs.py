@@ -12,6 +12,7 @@ from zlib import crc32
 import pytest
 from raw import SERVERS
 from rawhttp import eventually
+from tables import each_of
 from talk import KEYS, PATHS, Serving, question
 from virtual import MAXTOKEN, PARTS, SCENARIO, Virtual, is_described, of_family
 
@@ -121,6 +122,6 @@ def test_every_kind_can_be_asked_for() -> None:
     assert [fault_of(spelled).kind for spelled in SPELLED] == list(FAULTS)
 
 
-@pytest.mark.parametrize("kind", [*of_family("framing"), *of_family("connection")])
+@each_of("kind", [*of_family("framing"), *of_family("connection")])
 def test_every_fault_says_what_it_does_and_what_it_tests(kind: str) -> None:
     assert is_described(FAULTS[kind])

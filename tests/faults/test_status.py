@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from raw import exchange
 from rawhttp import request
+from tables import each_of
 from talk import EVERY_PROVIDER
 from virtual import (
     BODY,
@@ -122,7 +123,7 @@ CASES = [
 SWEPT = {case.fault: case for case in [*CASES, Case("html_gateway:status=524,server=cloudflare", b"")]}
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@each_of("case", CASES, ids=str)
 def test_the_wire_shows_exactly_this(each: Virtual, case: Case) -> None:
     answer = each.get(case.fault, case.prompt, streamed=case.streamed)
     assert answer == (case.expected, case.ending)
@@ -195,7 +196,7 @@ def test_the_first_error_wins(virtual: Virtual) -> None:
 
 
 @pytest.mark.parametrize("name", ["overloaded", "unauthorized", "content_policy"])
-@pytest.mark.parametrize("provider", EVERY_PROVIDER)
+@each_of("provider", EVERY_PROVIDER)
 def test_an_error_under_200_is_the_error_of_the_provider(virtual: Virtual, provider: str, name: str) -> None:
     def reported(fault: str) -> tuple[bytes, Any]:
         data, _ = virtual.get(f"{fault}:name={name}", "Hi", provider=provider, user=f"{fault}{name}")
@@ -217,7 +218,7 @@ def test_an_error_under_200_tells_the_request_id_of_its_headers(virtual: Virtual
 
 
 @pytest.mark.parametrize("prompt", PROMPTS[:-1])
-@pytest.mark.parametrize("provider", EVERY_PROVIDER)
+@each_of("provider", EVERY_PROVIDER)
 def test_the_other_form_is_the_healthy_answer_to_who_asks_for_it(virtual: Virtual, provider: str, prompt: str) -> None:
     for streamed in (True, False):
         other, _ = virtual.get("ignored_stream_flag", prompt, streamed=streamed, provider=provider)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tables import each_of
 from talk import EVERY_PROVIDER
 from virtual import (
     BODY,
@@ -75,7 +76,7 @@ CASES = [
 SWEPT = {case.fault: case for case in CASES}
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@each_of("case", CASES, ids=str)
 def test_the_wire_shows_exactly_this(each: Virtual, case: Case) -> None:
     answer = each.get(case.fault, case.prompt, streamed=case.streamed, until=case.until)
     assert answer == (case.expected, case.ending)

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tables import each_of
 from talk import Serving
 
 from emulator import Emulator
@@ -706,7 +707,7 @@ GEMINI: list[tuple[Any, ...]] = [
 ]
 
 
-@pytest.mark.parametrize(("members", "message"), ANTHROPIC)
+@each_of(("members", "message"), ANTHROPIC)
 def test_anthropic_refuses(members: Json, message: str, emulator: Emulator, http: httpx.Client) -> None:
     body = {"model": "claude-sonnet-4-5", "max_tokens": 2000, "messages": HI, **members}
     headers = {"x-api-key": "sk-ant-test", "anthropic-version": "2023-06-01"}
@@ -894,14 +895,14 @@ def sent(emulator: Emulator, http: httpx.Client, provider: str, path: str, body:
     return error_of(http.post(emulator.url(provider) + path, json=body, headers=headers))
 
 
-@pytest.mark.parametrize("row", CHATS)
+@each_of("row", CHATS)
 def test_openai_refuses_chats(row: tuple[Any, ...], emulator: Emulator, http: httpx.Client) -> None:
     members, *error = row
     body = {"model": "gpt-4o", "messages": HI, **members}
     assert sent(emulator, http, "openai", "/v1/chat/completions", body) == expected(*error)
 
 
-@pytest.mark.parametrize("row", RESPONSES)
+@each_of("row", RESPONSES)
 def test_openai_refuses_responses(row: tuple[Any, ...], emulator: Emulator, http: httpx.Client) -> None:
     members, *error = row
     body = {"model": "gpt-4o", "input": "Hi", **members} if isinstance(members, dict) else members
@@ -914,7 +915,7 @@ def test_deepseek_refuses_responses(members: Json, message: str, emulator: Emula
     assert sent(emulator, http, "deepseek", "/responses", body) == expected(message, None, "invalid_request_error")
 
 
-@pytest.mark.parametrize(("members", "message"), GEMINI)
+@each_of(("members", "message"), GEMINI)
 def test_gemini_refuses(members: Json, message: str, emulator: Emulator, http: httpx.Client) -> None:
     url = f"{emulator.url('gemini')}/v1beta/models/gemini-2.5-flash:generateContent"
     response = http.post(url, json={"contents": [ASKED], **members}, headers={"x-goog-api-key": "k"})

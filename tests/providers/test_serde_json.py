@@ -9,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import each_of
 
 from emulator.providers.serde_json import Malformed, Path, after_item, position, spans
 
@@ -78,7 +79,7 @@ class TestAPlace:
         assert after_item(data, 4) == taken
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("data", "reason", "path", "taken"),
     [
         (b'{"a":nul}', "expected ident", ("a",), 9),

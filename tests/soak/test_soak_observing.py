@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from browser import running_browser
 from crowd import streams
 from rawhttp import eventually
 from served import Served, served
-from test_page import CHROMIUM, FLAGS
 
 from emulator.state.journal import MAX_BYTES, MAX_EXCHANGES
 
@@ -93,14 +93,10 @@ SMOOTHNESS = """(seconds) => new Promise((done) => {
 })"""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium")
 @pytest.mark.parametrize("view", ["", "waterfall"])
 def test_the_page_is_smooth_with_two_hundred_live_streams(server: Served, view: str) -> None:
-    from playwright.sync_api import sync_playwright
-
     asked(server, "PUT", "scenario", SCENARIO).raise_for_status()
-    with ThreadPoolExecutor() as pool, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+    with ThreadPoolExecutor() as pool, running_browser() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(f"http://127.0.0.1:{server.port}/__emulator/#/{view}")
         page.wait_for_selector("#live.live.live:has-text('live')")
@@ -110,7 +106,6 @@ def test_the_page_is_smooth_with_two_hundred_live_streams(server: Served, view: 
         gaps = page.evaluate(SMOOTHNESS, 5)
         assert not running.done()
         running.result()
-        browser.close()
     p95, longest = gaps[int(len(gaps) * 0.95)], gaps[-1]
     print(f"{view or 'list'}, 200 live streams: {len(gaps)} frames in 5 s, p95 {p95:.1f} ms, longest {longest:.1f} ms")
     assert p95 < 50

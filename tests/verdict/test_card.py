@@ -1,11 +1,10 @@
 """The findings on the page, in a real Chromium."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from browser import running_browser
 from little_client import Client
 
 if TYPE_CHECKING:
@@ -13,21 +12,12 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["judging"]
 pytestmark = pytest.mark.timeout(180)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture
 def page(client: Client) -> Iterator["Page"]:
     """The page with the findings of one namespace; nothing may go wrong in it."""
-    if CHROMIUM is None:
-        reason = "Chromium is not installed: apt-get install chromium"
-        (pytest.fail if os.environ.get("EMULATOR_REQUIRE_ALL") else pytest.skip)(reason)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
-        )
+    with running_browser() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
         page.set_default_timeout(20_000)
         errors: list[str] = []
@@ -35,7 +25,6 @@ def page(client: Client) -> Iterator["Page"]:
         page.goto(f"{client.namespace.origin}/__emulator/")
         page.click("#nav a[data-view='verdict']")
         yield page
-        browser.close()
         assert errors == []
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from little_client import Client
+from tables import each_of
 
 from emulator.errors import UsageError
 from emulator.verdict import CHECKS, Check, Finding
@@ -26,7 +27,7 @@ def test_over_http(client: Client) -> None:
     assert answer == client.verdict().to_dict()
 
 
-@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+@each_of("check", CHECKS.values())
 def test_every_finding_quotes_the_sentence_that_it_rests_on(check: Check) -> None:
     finding = Finding(check, (1, 2), "This is what happened.").to_dict()
     assert finding["explanation"] == f"This is what happened. {check.source}: “{check.sentence}”"
