@@ -105,7 +105,7 @@ def test_java_s_http_client(tmp_path: Path) -> None:
         missing("javac")
     sample = tmp_path / "Sample.java"
     sample.write_text(JAVA.replace("URL", SEREVIX))
-    done = intercepted("java", str(sample), json.dumps(BODY))
+    done = intercepted("java", "-XX:TieredStopAtLevel=1", str(sample), json.dumps(BODY))
     assert json.loads(done.out)["choices"][0]["message"]["content"] == ANSWER
 
 
