@@ -254,7 +254,7 @@ class _Reader:
 
     def _survey(self) -> tuple[int | None, int | None]:
         """Returns the last comma of the innermost container within a slice, and the end of the container; None if
-        absent.
+        absent. Raises _Lost as soon as the text is too deep, whose levels would otherwise be examined one by one.
         """
         depth, comma = 0, None
         for found in _TOKEN.finditer(self.data, self.at, self.at + self._slice()):
@@ -264,6 +264,8 @@ class _Reader:
                     comma = found.start()
             elif token in b"[{":
                 depth += 1
+                if len(self.open) + depth > _DEEPEST:
+                    raise _Lost
             elif token in b"]}":
                 if not depth:
                     return comma, found.start()

@@ -2,19 +2,17 @@
 
 import json
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from redis_server import PROGRAM
 from replicas import HEADERS, PATH, Fleet, Replica, running_fleet, scenario_of, until
+from traffic import Body, Traffic, asked, id_of
 
 pytestmark = pytest.mark.timeout(120)
-CLIENTS = 4
 KEY = "sk-live-0123456789abcdef"
 VOLATILE = {
     "number", "received", "arrived", "age", "connection", "first_sent", "last_sent", "late", "ended_at", "socket",
@@ -43,53 +41,7 @@ def fleet(three: Fleet) -> Fleet:
     return three
 
 
-def ids_of(text: str) -> str:
-    """The id of an answer, whole or streamed."""
-    first = text.removeprefix("data: ").partition("\n")[0]
-    return str(json.loads(first)["id"])
-
-
-class Traffic:
-    """Clients of one replica, each of which asks again as soon as it has the whole answer."""
-
-    def __init__(self, replica: Replica, namespace: str, body: Callable[[int, int], dict[str, Any]]) -> None:
-        self.whole: list[str] = []
-        self.started = 0
-        self._url = f"{replica.url}/@{namespace}{PATH}"
-        self._body = body
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(client,)) for client in range(CLIENTS)]
-
-    def __enter__(self) -> "Traffic":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self, client: int) -> None:
-        with httpx.Client(trust_env=False, timeout=10) as connection:
-            for count in range(250):  # a journal keeps 1000 exchanges
-                if self._stop.is_set():
-                    return
-                body = {"model": "deepseek-v3", **self._body(client, count)}
-                self.started += 1
-                try:
-                    answer = connection.post(self._url, json=body, headers=HEADERS)
-                except httpx.TransportError:
-                    return
-                assert answer.status_code == 200, answer.text
-                self.whole.append(ids_of(answer.text))
-
-
-def asked(text: str, **more: Any) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": text}], **more}
-
-
-KINDS: dict[str, Callable[[int, int], dict[str, Any]]] = {
+KINDS: dict[str, Body] = {
     "known": lambda client, count: asked("the same"),
     "known-streams": lambda client, count: asked("the same", stream=True),
     "new": lambda client, count: asked(f"question {count} of {client}"),
@@ -101,13 +53,13 @@ KINDS: dict[str, Callable[[int, int], dict[str, Any]]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_whole_answer_is_in_the_journal_and_the_totals(fleet: Fleet, kind: str) -> None:
     before = fleet[1].metric("llm_emulator_requests_total")
-    with Traffic(fleet[0], f"whole-{kind}", KINDS[kind]) as traffic:
+    with Traffic(fleet[0].url, f"whole-{kind}", KINDS[kind]) as traffic:
         until(lambda: len(traffic.whole) >= 60)
         fleet[0].kill()
         whole = list(traffic.whole)
         exported = fleet[1].control("GET", "journal/export", namespace=f"whole-{kind}", format="jsonl").text
     records = [json.loads(line) for line in exported.splitlines()]
-    found = {ids_of(each["response"]["text"]) for each in records if each["ended"] == "complete"}
+    found = {id_of(each["response"]["text"]) for each in records if each["ended"] == "complete"}
     assert not set(whole) - found
     assert len(records) <= traffic.started
     assert KEY not in exported
@@ -193,7 +145,7 @@ def test_totals_are_exact_if_a_replica_was_only_taken_for_gone(fleet: Fleet) -> 
     import redis
 
     before = fleet[1].metric("llm_emulator_requests_total")
-    with redis.Redis(port=fleet.redis.port) as client, Traffic(fleet[0], "blip", KINDS["new"]) as traffic:
+    with redis.Redis(port=fleet.redis.port) as client, Traffic(fleet[0].url, "blip", KINDS["new"]) as traffic:
         subscribers = [each for each in client.client_list() if int(each["sub"])]
         ports = {each["addr"] for each in subscribers}
         for round_ in range(6):

@@ -6,8 +6,7 @@ import re
 import select
 import signal
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -16,12 +15,12 @@ import psutil
 import pytest
 from replicas import HEADERS, PATH, until
 from talk import single
+from traffic import Body, Traffic, asked, id_of
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="workers need a system that can fork"),
     pytest.mark.timeout(120),
 ]
-CLIENTS = 6
 
 
 class Workers:
@@ -97,51 +96,7 @@ def alive(workers: Workers) -> None:
     until(lambda: workers.control("GET", "version").json()["workers"] == 2)
 
 
-class Traffic:
-    """Clients that ask again as soon as they have the whole answer, each on a connection that it keeps."""
-
-    def __init__(self, workers: Workers, namespace: str, body: Callable[[int, int], dict[str, Any]]) -> None:
-        self.whole: list[str] = []
-        self.started = 0
-        self._url = f"{workers.url}/@{namespace}{PATH}"
-        self._body = body
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(client,)) for client in range(CLIENTS)]
-
-    def __enter__(self) -> "Traffic":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self, client: int) -> None:
-        with httpx.Client(trust_env=False, timeout=10) as connection:
-            for count in range(160):  # a journal keeps 1000 exchanges
-                if self._stop.is_set():
-                    return
-                self.started += 1
-                try:
-                    answer = connection.post(self._url, json=self._body(client, count), headers=HEADERS)
-                except httpx.TransportError:
-                    continue  # its worker was killed
-                assert answer.status_code == 200, answer.text
-                self.whole.append(id_of(answer.text))
-
-
-def id_of(text: str) -> str:
-    """The id of an answer, whole or streamed."""
-    return str(json.loads(text.removeprefix("data: ").partition("\n")[0])["id"])
-
-
-def asked(text: str, **more: Any) -> dict[str, Any]:
-    return {"model": "deepseek-v3", "messages": [{"role": "user", "content": text}], **more}
-
-
-KINDS: dict[str, Callable[[int, int], dict[str, Any]]] = {
+KINDS: dict[str, Body] = {
     "known": lambda client, count: asked("the same"),
     "known-streams": lambda client, count: asked("the same", stream=True),
     "new": lambda client, count: asked(f"question {count} of {client}"),
@@ -153,7 +108,7 @@ KINDS: dict[str, Callable[[int, int], dict[str, Any]]] = {
 def test_each_whole_answer_is_in_the_journal_and_the_totals(workers: Workers, kind: str) -> None:
     alive(workers)
     before, namespace = workers.counted(), f"whole-{kind}"
-    with Traffic(workers, namespace, KINDS[kind]) as traffic:
+    with Traffic(workers.url, namespace, KINDS[kind], clients=6, others_answer=True) as traffic:
         until(lambda: len(traffic.whole) >= 60)
         workers.kill_one()
         whole = list(traffic.whole)

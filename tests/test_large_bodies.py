@@ -71,6 +71,36 @@ def test_deep_json_is_read_or_refused_in_good_time(data: bytes) -> None:
     assert time.process_time() - started < 10
 
 
+@pytest.mark.parametrize(
+    "data", [b"[" * 100_000, b'{"a":' * 90_000, b'{"x":1,"a":[[' + b"[" * 100_000 + b"]" * 100_002]
+)
+def test_json_that_is_too_deep_costs_no_more_than_other_json(data: bytes) -> None:
+    def cost(of: bytes) -> float:
+        started = time.process_time()
+        outcome(large.loads, of)
+        return time.process_time() - started
+
+    flat = b"[" + b"0," * 50_000 + b"0]"
+    assert min(cost(data) for _ in range(3)) < 10 * min(cost(flat) for _ in range(3))
+
+
+@pytest.mark.parametrize("depth", [1022, 1023, 1024, 1025, 1026])
+@pytest.mark.parametrize("padding", [b"", b"0," * 50_000], ids=["at once", "after much"])
+def test_as_deep_json_is_read_as_at_once(depth: int, padding: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large, "LARGE", 0)
+
+    def read(reader: Callable[[bytes], Any], data: bytes) -> tuple[list[int], Any]:
+        """The size of each level, as comparing lists that deep would go too deep itself; and what is left or wrong."""
+        sizes, value = [], outcome(reader, data)
+        while isinstance(value, list) and value:
+            sizes.append(len(value))
+            value = value[-1]
+        return sizes, value
+
+    for data in (b"[" + padding + b"[" * (depth - 1) + b"]" * closed for closed in (depth, depth - 2)):
+        assert read(large.loads, data) == read(orjson.loads, data)
+
+
 def test_what_is_wrong_far_inside_a_long_list_is_reported_with_its_place() -> None:
     messages: list[Any] = [{"role": "user", "content": "hi"}] * 5_000
     messages[4_321] = {"role": "nobody", "content": "hi"}

@@ -5,6 +5,7 @@ import json
 import signal
 import socket
 import statistics
+import sys
 import time
 from contextlib import ExitStack
 from functools import partial
@@ -18,7 +19,7 @@ from talk import KEYS, PATHS, question
 
 from emulator.errors import BindError
 from emulator.server.server import Server, ServerOptions, loop_factory
-from emulator.server.sockets import bind
+from emulator.server.sockets import MAX_FILES, bind
 from emulator.state.compiled import compile_scenario
 
 GRACE = 2.0
@@ -206,3 +207,22 @@ def test_connections_that_come_together_are_accepted_together() -> None:
 
     with asyncio.Runner(loop_factory=loop_factory("auto")) as runner:
         assert runner.run(turns_for(64)) < 32
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this table")
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=" ".join)
+def test_no_stream_waits_while_the_table_of_open_files_grows(options: tuple[str, ...]) -> None:
+    """With threads, growing it takes Linux 20 ms: so it is large before anyone connects."""
+    resource = pytest.importorskip("resource")
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    expected = min(limit, MAX_FILES) if limit != resource.RLIM_INFINITY else MAX_FILES
+    with served(*options) as server, ask(server.port) as client:
+        assert client.response().status == 200
+        process = Path(f"/proc/{server.process.pid}")
+        children = (process / "task" / process.name / "children").read_text().split()
+        serving = [Path(f"/proc/{pid}") for pid in children] if options else [process]
+        assert len(serving) == (2 if options else 1)
+        for each in serving:
+            lines = dict(line.split(":", 1) for line in (each / "status").read_text().splitlines())
+            assert int(lines["FDSize"]) >= expected
+            assert len(list((each / "fd").iterdir())) < 100

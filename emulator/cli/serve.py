@@ -115,10 +115,11 @@ def serve_alone(
     options: "ServerOptions", host: str, port: int, log: "Style", shown: Callable[[str], str] | None = None
 ) -> None:
     """Runs one server in this process. `shown` returns its banner for its URL."""
-    from emulator.server.sockets import bind
+    from emulator.server.sockets import bind, expect_connections
 
     with _named(host, port):
         sock = bind(host, port)
+    expect_connections(sock)
     url = origin(host, sock, options)
     text = shown(url) if shown is not None else banner(url, options.provider, options.access.token)
     with _logging(log) as (out, err):
@@ -131,7 +132,7 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     from dataclasses import replace
 
     from emulator.logs import install
-    from emulator.server.sockets import bind
+    from emulator.server.sockets import bind, expect_connections
     from emulator.server.workers import reserve, run, write_lock, write_within
 
     gc.enable()  # this process only watches the workers
@@ -143,8 +144,10 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
 
     def serve_one(member: "Member", ready: Callable[[], None]) -> None:
         mine = replace(options, engine=replace(options.engine, worker=member.index, salt=member.index), member=member)
+        sock = bind(host, port, shares_port=True)
+        expect_connections(sock)
         with _logging(log, lock) as (out, _):
-            _run(mine, bind(host, port, shares_port=True), log, out, ready)
+            _run(mine, sock, log, out, ready)
 
     def say(sentence: str) -> None:
         write_within(2, f"{sentence}\n")

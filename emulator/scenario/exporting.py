@@ -142,15 +142,15 @@ def as_wiremock(scenario: Scenario) -> Exported:
         name = rule.name or f"rules[{number}]"
         unsaid = list(_unsaid_of(rule))
         answers = rule.answers()
-        for place, answer in enumerate(answers):
-            mapping = _mapping(name, rule, answer, unsaid)
-            if mapping is None:
-                continue
+        found = [(place, _mapping(name, rule, answer, unsaid)) for place, answer in enumerate(answers, 1)]
+        chain = [(place, mapping) for place, mapping in found if mapping is not None]
+        following = [place for place, _ in chain[1:]] + [place + 1 for place, _ in chain[-1:]]
+        for (place, mapping), next_place in zip(chain, following, strict=True):
             if len(answers) > 1:
                 mapping["scenarioName"] = name
-                mapping["requiredScenarioState"] = "Started" if place == 0 else f"answer {place + 1}"
-                if place + 1 < len(answers):
-                    mapping["newScenarioState"] = f"answer {place + 2}"
+                mapping["requiredScenarioState"] = "Started" if mapping is chain[0][1] else f"answer {place}"
+                if place < len(answers):
+                    mapping["newScenarioState"] = f"answer {next_place}"
             mappings.append(mapping)
         _note(result, name, unsaid)
     return result

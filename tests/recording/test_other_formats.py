@@ -424,6 +424,21 @@ def test_errors_in_turn_become_mappings_of_a_scenario(tmp_path: Path) -> None:
     ]
 
 
+def test_an_answer_that_cannot_be_exported_is_skipped_by_those_around_it(tmp_path: Path) -> None:
+    replies = [
+        {"reply": {"content": "A"}},
+        {"error": {"status": 500, "body": "B"}},
+        {"reply": {"content": "C"}},
+        {"error": {"status": 501, "body": "D"}},
+    ]
+    result = exported(tmp_path, "wiremock", {"name": "turns", "replies": replies})
+    states = ("requiredScenarioState", "newScenarioState")
+    assert [
+        (mapping["response"]["status"], *(mapping.get(state) for state in states))
+        for mapping in result.document["mappings"]
+    ] == [(500, "Started", "answer 4"), (501, "answer 4", None)]
+
+
 REQUEST = {"method": "POST", "urlPath": "/v1/chat/completions"}
 ASKED = {**REQUEST, "bodyPatterns": [{"equalToJson": {"model": "m"}}]}
 SENT = {"status": 200, "headers": {"content-type": "text/plain", "x-request-id": "r1"}, "body": "ab"}

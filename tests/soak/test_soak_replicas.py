@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 from replicas import HEADERS, PATH, Fleet, Replica, running_fleet, scenario_of
+from traffic import Crowd
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(SECONDS + 300)]
@@ -25,10 +26,11 @@ MAX_CALL = 10.0
 MEBIBYTE = 2**20
 
 
-class Traffic:
+class Traffic(Crowd):
     """Clients that ask any replica, each period in a namespace of its own, and remember the answers."""
 
     def __init__(self, fleet: Fleet) -> None:
+        super().__init__(CLIENTS)
         self.fleet = fleet
         self.namespace = "period-0"
         self.answered: dict[str, Counter[str]] = {}
@@ -38,28 +40,16 @@ class Traffic:
         self.slowest = 0.0
         self.wrong: list[str] = []
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(CLIENTS)]
-
-    def __enter__(self) -> "Traffic":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
     def ids(self, namespace: str) -> set[str]:
         """The ids of the answers that clients have whole by now."""
         with self._lock:
             return set(self.answered.get(namespace, ()))
 
-    def _run(self, number: int) -> None:
+    def go_on(self, number: int) -> None:
         chance = random.Random(number)
         client = httpx.Client(trust_env=False, verify=False, timeout=MAX_CALL, limits=NO_REUSE)
-        while not self._stop.wait(PAUSE):
+        while not self.stopped.wait(PAUSE):
             namespace = self.namespace
             replica = self.fleet[chance.randrange(3)]
             started = time.monotonic()
