@@ -5,6 +5,7 @@ import enum
 from collections.abc import Iterator
 from typing import Any
 
+import certifi
 import pydantic
 import pytest
 from google import genai
@@ -46,6 +47,17 @@ class Mountain(pydantic.BaseModel):
 class Color(enum.Enum):
     RED = "red"
     BLUE = "blue"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each client loads all root certificates three times, which takes longer than a test; none of them is needed."""
+    first, end, _ = certifi.contents().partition("-----END CERTIFICATE-----\n")
+    path = tmp_path_factory.mktemp("certificates") / "one.pem"
+    path.write_text(first + end)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(path))
+        yield
 
 
 @pytest.fixture(scope="module")
