@@ -262,6 +262,7 @@ def operations() -> list[tuple[str, int]]:
 
 
 def test_every_operation_answers_what_the_page_composes_for_it(page: "Page", emulator: Emulator) -> None:
+    single.put(f"{origin(emulator)}/__emulator/speed", json={"speed": 1000}).raise_for_status()
     page.goto(f"{origin(emulator)}/__emulator/#/try")
     answers = {}
     for provider, index in operations():
