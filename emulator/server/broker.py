@@ -27,6 +27,8 @@ HEAD = struct.Struct("!IBHHIQ")
 MAX_PENDING_BYTES = 512 * 2**20
 """The bytes that may wait for a worker that does not read before it counts as gone."""
 RECEIVE = 1 << 18
+MAX_READS = 8
+"""As often a worker is read from at once; more than a killed one can have left."""
 
 
 @record
@@ -139,15 +141,18 @@ class Broker:
                 self._flush(line)
 
     def _read(self, line: _Line) -> bool:
-        """Returns whether the worker is still there."""
-        try:
-            data = line.sock.recv(RECEIVE)
-        except BlockingIOError:
-            return True
-        except OSError:
-            data = b""
-        line.received += data
-        return bool(data)
+        """Returns whether the worker is still there. If not, its last frames may be read before its end."""
+        for _ in range(MAX_READS):
+            try:
+                data = line.sock.recv(RECEIVE)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+            if not data:
+                return False
+            line.received += data
+        return True
 
     def _forward(self, line: _Line) -> None:
         for frame in take_frames(line.received):
