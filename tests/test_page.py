@@ -47,7 +47,7 @@ def emulator() -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="module")
-def tab(browser: "Browser", documented: Emulator) -> Iterator["Page"]:
+def tab(browser: "Browser") -> Iterator["Page"]:
     """Shared, since each starts a process of its own. What is stored in it belongs to the port of an emulator."""
     context = browser.new_context(viewport=SIZE)
     context.set_default_timeout(PATIENT)
@@ -56,7 +56,7 @@ def tab(browser: "Browser", documented: Emulator) -> Iterator["Page"]:
 
 
 @pytest.fixture
-def page(tab: "Page", emulator: Emulator, documented: Emulator) -> Iterator["Page"]:
+def page(tab: "Page", emulator: Emulator) -> Iterator["Page"]:
     """The page, loaded and live; nothing may go wrong in it, and nothing may come from elsewhere."""
     faults: list[str] = []
     watched: dict[Any, Any] = {
@@ -64,7 +64,7 @@ def page(tab: "Page", emulator: Emulator, documented: Emulator) -> Iterator["Pag
         "console": lambda message: faults.append(message.text) if "Content Security" in message.text else None,
         "request": lambda request: None if request.url.startswith(origin(emulator)) else faults.append(request.url),
     }
-    tab.goto(origin(documented))  # nothing of the test before may still run
+    tab.goto("about:blank")  # nothing of the test before may still run
     tab.set_viewport_size(SIZE)
     tab.emulate_media(color_scheme="light", reduced_motion="reduce")
     for event, noted in watched.items():
