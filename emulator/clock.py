@@ -30,7 +30,7 @@ LATEST_DATE = 253_402_214_400.0
 MAX_TURN = 0.001
 """The most seconds for alarms in a row; then the event loop gets a turn, so that new requests are read."""
 FEW = 8
-"""Alarms between two looks at the time, which cost as much as a tenth of an alarm."""
+"""How many alarms go off between two readings of the time: a reading costs a tenth of an alarm."""
 SLOTS, NEVER = 4000, 2**62
 """Slots per second. Several alarms in a slot go off together at its end: waking up costs more than sending."""
 

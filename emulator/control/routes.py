@@ -56,7 +56,7 @@ from emulator.state.compiled import CompiledScenario, compile_document
 
 PREFIX = "/__emulator"
 DESCRIBERS = Pool("description", 1)
-"""What is always the same is written once, in a thread: it takes a tenth of a second."""
+"""Descriptions never change, so each is written once, in a thread: that takes a tenth of a second."""
 
 JsonObject = dict[str, Any]
 

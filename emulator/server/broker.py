@@ -28,7 +28,7 @@ MAX_PENDING_BYTES = 512 * 2**20
 """The bytes that may wait for a worker that does not read before it counts as gone."""
 RECEIVE = 1 << 18
 MAX_READS = 8
-"""As often a worker is read from at once; more than a killed one can have left."""
+"""The most reads from one worker in a turn. Whatever a killed one has left takes fewer."""
 
 
 @record

@@ -24,8 +24,8 @@ _join = b"".join
 
 
 class FramePlayer(Alarm):
-    """The next frame of a run, with its deadline. What a token needs is in one object, and in its first lines: with a
-    thousand streams, every further object or line costs the processor a fetch from memory.
+    """The next frame of a run, with its deadline. What a token needs is close together in one object: with a thousand
+    streams, whatever is elsewhere costs the processor one more fetch from memory.
     """
 
     __slots__ = (

@@ -87,7 +87,7 @@ class Player(FramePlayer):
         self.afterwards: Afterwards | None = None
         self.before_last: BeforeLast | None = None
         self.first: Alarm | None = None
-        """The first deadline, which may be far away, and is set before this is an alarm."""
+        """The alarm for the first deadline. That may be far away, and a canceled call holds on to no player."""
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def play(self, players: Players) -> None:

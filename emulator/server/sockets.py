@@ -10,7 +10,7 @@ from emulator.errors import BindError
 
 BACKLOG = 2048
 MAX_FILES = 16_384
-"""Open files of a server for which the system is prepared from the start; most of them are connections."""
+"""How many open files a server prepares the system for; most of them are connections."""
 HINTS = {
     errno.EADDRINUSE: "Another program is using this port; choose another with --port.",
     errno.EACCES: "Ports below 1024 may need more rights; choose another with --port.",
