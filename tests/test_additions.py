@@ -294,7 +294,7 @@ def test_a_name_that_is_taken_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         (
             "fault",
             "faults",
-            lambda: with_faults({"reset": "?"}),
+            lambda: with_faults({"reset": "emulator.faults.reset:Reset"}),
             "reset",
             "its kind is already taken, by the emulator itself",
         ),
