@@ -105,6 +105,10 @@ def test_a_fault_that_finds_nothing_in_a_stream_says_why() -> None:
     }
 
 
+def test_a_body_is_not_taken_apart_by_a_dialect_that_does_not_know_how() -> None:
+    assert Speaker().speaking("sentences").plain({"ask": "Hi"}) is None
+
+
 def test_a_fault_that_finds_nothing_in_a_whole_answer_says_why() -> None:
     said = {kind: made for kind in FAULTS if isinstance(made := outcome(kind, stream=False), str)}
     others = {kind: words for kind, words in said.items() if words != NOT_STREAMED and kind not in BY_ERROR}
