@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rawhttp import Connection, Response, eventually, request
+from tables import each_of
 from talk import KEYS, MODELS
 
-from emulator import Emulator
+from emulator import Emulator, tokens
 from emulator.dialects.chat_completions import ChatCompletions
 from emulator.engine import forms, short_way
 from emulator.state.forms import PATIENCE, UnreadRequest
@@ -138,6 +139,42 @@ def test_a_client_cannot_tell_that_only_its_words_were_read(
     assert short == whole
 
 
+ELSEWHERE: dict[str, dict[str, Any]] = {
+    "in another member": {"user": "rain 0"},
+    "in another message": {"messages": [{"role": "assistant", "content": "rain 0"}]},
+}
+"""Where the words of the message also stand, which is written with escapes: only there they are found in the body."""
+
+
+@each_of("place", ELSEWHERE)
+def test_words_that_stand_elsewhere_too_are_not_taken_for_those_of_the_message(
+    with_and_without: tuple[Emulator, Emulator], place: str
+) -> None:
+    namespace = next(names)
+    sent = []
+    for number in (1, 0, 2, 0, 3, 4):
+        said = {"model": "deepseek-v3", **ELSEWHERE[place]}
+        said["messages"] = [*said.get("messages", []), {"role": "user", "content": f"RAIN {number}"}]
+        data = json.dumps(said).replace("RAIN", r"r\u0061in").encode()
+        head = {"content_type": "application/json", "x_emulator_namespace": namespace}
+        sent.append(request("/serevix/v1/chat/completions", data, **head, **KEYS["serevix"]))
+    usual, without = (talk(emulator, sent, namespace) for emulator in with_and_without)
+    assert usual == without
+    assert [response.status for response in usual[0]] == [200] * 6
+
+
+def test_a_request_of_a_form_is_refused_if_it_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(short_way, "MAX_FITTING", 3)
+    scenario = {**SCENARIO, "providers": {"deepseek": {"context_length": 30}}}
+    texts = ["rain " * (1 + number % 7) for number in range(20)] + ["rain " * 40] * 2 + ["rain"]
+    with Emulator(scenario) as emulator, Connection(emulator.port) as client:
+        seen = []
+        for text in texts:
+            client.send(asked("deepseek", text, {}, {}))
+            seen.append(client.response().status)
+    assert seen == [200] * 20 + [400] * 2 + [200]
+
+
 def test_limits_count_requests_of_a_form_too(with_and_without: tuple[Emulator, Emulator]) -> None:
     namespace = next(names)
     sent = [asked("anthropic", f"rain {day}", {}, {}, x_emulator_namespace=namespace) for day in range(44)]
@@ -160,21 +197,24 @@ def test_a_price_changes_on_the_hour(with_and_without: tuple[Emulator, Emulator]
     assert len(set(costs[0])) == 2
 
 
-@pytest.mark.parametrize("new", ["words", "lead"])
+@pytest.mark.parametrize("new", ["words", "lead", "words, while the vocabulary is loaded"])
 def test_only_the_new_text_is_read_from_the_fourth_request_on(monkeypatch: pytest.MonkeyPatch, new: str) -> None:
-    plain, read = ChatCompletions.plain, []
+    plain, read = ChatCompletions.plain, list[Any]()
+    loading = PATIENCE + 1 if new.endswith("loaded") else 0
 
     def counted(self: ChatCompletions[Any], native: Any) -> Any:
         read.append(native)
         return plain(self, native)
 
     monkeypatch.setattr(ChatCompletions, "plain", counted)
+    is_quick = tokens.is_quick
+    monkeypatch.setattr(tokens, "is_quick", lambda texts: len(read) > loading and is_quick(texts))
     with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
         for day in range(20):
-            words, lead = (f"rain on day {day}", "Be kind.") if new == "words" else ("rain", f"It is day {day}.")
+            words, lead = (f"rain on day {day}", "Be kind.") if new != "lead" else ("rain", f"It is day {day}.")
             client.send(asked("serevix", words, {"lead": lead}, {}))
             assert json.loads(client.response().body)["choices"][0]["message"]["content"].startswith("100 % rain")
-    assert len(read) < 2 + PATIENCE * 2
+    assert len(read) < 2 + PATIENCE * 2 + loading
 
 
 def test_what_is_remembered_is_bounded_in_bytes() -> None:
