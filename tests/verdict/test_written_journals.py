@@ -71,7 +71,6 @@ def calling(id: str) -> Row:
 
 WHOLE = (delta(content="one two"), delta("stop"), "[DONE]")
 BROKEN = {"ended": "reset"}
-REFUSED = {"response": {"headers": {}, "text": "{}"}}
 ERROR = (delta(content="one"), {"error": {"message": "overloaded"}})
 TRUNCATED = {"body": '{"model": "dee', "size": 90_000_000, "truncated": True}
 SILENT = [{"planned": 0.0, "sent": 0.0, "bytes": 9, "part": "role"}] + [
@@ -90,9 +89,7 @@ STALE = {**SOCKET, "turned_away": START + 1, "turned_away_body": None, "turned_a
 
 def refused(number: int, at: float, status: int, prompt: str = "Hi", **changes: Any) -> Row:
     headers = changes.pop("headers", {})
-    return row(number, at, prompt, **REFUSED, **changes, status=status) | {
-        "response": {"headers": headers, "text": "{}", "truncated": False}
-    }
+    return row(number, at, prompt, response={"headers": headers, "text": "{}"}, status=status, **changes)
 
 
 def using(id: str) -> Row:
