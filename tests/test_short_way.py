@@ -27,6 +27,7 @@ SCENARIO: dict[str, Any] = {
         {"match": {"prompt": {"contains": "long"}}, "reply": {"reasoning": "I see. " * 9, "content": "Be it. " * 9}},
         {"match": {"prompt": {"regex": "(?i)th[io]nk"}}, "reply": {"reasoning": "Well.", "content": "Yes, it is so."}},
         {"match": {"prompt": "call"}, "reply": {"tool_calls": [{"name": "f", "arguments": {}}]}},
+        {"match": {"prompt": "search"}, "reply": {"blocks": [{"tool_call": {"name": "f"}}, {"text": "Wait."}]}},
         {"match": {"prompt": {"contains": "echo"}}, "reply": {"content": "{{ request.prompt }}"}},
         {"match": {"prompt": {"contains": "busy"}}, "error": "overloaded"},
         {"match": {"prompt": {"contains": "slow"}}, "reply": {"content": "In its own time."}, "pace": {"ttft": 1}},
@@ -46,7 +47,9 @@ ENDPOINTS = {
     "openai responses": ("/v1/responses", "input"),
 }
 WORDS = (
-    st.sampled_from(["rain", "I think", "call", "echo", "busy", "slow", "at times", "turns", "broken", "rain " * 900])
+    st.sampled_from(
+        ["rain", "I think", "call", "search", "echo", "busy", "slow", "at times", "turns", "broken", "rain " * 900]
+    )
     | st.sampled_from(
         ["rain \\ or", 'the "rain"', "rain\n", "Regen für alle: rain", "rain 再见 👋", "\ud83d rain", "rain\x7f"]
     )
@@ -173,6 +176,16 @@ def test_a_request_of_a_form_is_refused_if_it_is_too_long(monkeypatch: pytest.Mo
             client.send(asked("deepseek", text, {}, {}))
             seen.append(client.response().status)
     assert seen == [200] * 20 + [400] * 2 + [200]
+
+
+@each_of("words", ["call", "search"])
+def test_a_repeated_question_gets_calls_with_ids_of_their_own(words: str) -> None:
+    with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
+        ids = []
+        for _ in range(5):
+            client.send(asked("anthropic", words, {"tools": [{"name": "f", "input_schema": {"type": "object"}}]}, {}))
+            ids += [each["id"] for each in json.loads(client.response().body)["content"] if each["type"] == "tool_use"]
+    assert len(set(ids)) == len(ids) == 5
 
 
 def test_limits_count_requests_of_a_form_too(with_and_without: tuple[Emulator, Emulator]) -> None:
