@@ -87,7 +87,7 @@ class DeepSeekRules(DeepSeekReading[SettingsT_co, DeepSeekBodyT], Generic[Settin
             yield "The `reasoning_content` in the thinking mode must be passed back to the API."
 
     def complaints_of_images(self, body: DeepSeekBodyT) -> Iterable[str]:
-        """Returns the problems of images, where the type of a message has room for any."""
+        """Returns the problems of images, where the type of a message allows any."""
         return ()
 
     def effort_of(self, effort: str | None, model: str) -> str | None:
