@@ -16,7 +16,7 @@ from emulator.docstrings import _classes
 from emulator.errors import EmulatorError, UsageError
 from emulator.exam.cases import CASES
 from emulator.exam.running import Result
-from emulator.interception.environment import _quoted
+from emulator.interception.environment import _quoted, isolated
 from emulator.spans import check_installed
 
 
@@ -128,3 +128,10 @@ def test_a_module_without_a_source_has_no_descriptions() -> None:
     from types import ModuleType
 
     assert _classes(ModuleType("made")) == {}
+
+
+def test_openai_s_own_variables_may_lead_elsewhere_than_by_default() -> None:
+    usual = isolated("http://a", ["deepseek", "openai"], None, None, {})
+    assert usual["OPENAI_BASE_URL"] == usual["OPENAI_API_BASE"] == "http://a/openai/v1"
+    other = dict.fromkeys(("OPENAI_BASE_URL", "OPENAI_API_BASE"), "http://a/deepseek")
+    assert isolated("http://a", ["deepseek", "openai"], None, "http://a/deepseek", {}) == {**usual, **other}
