@@ -69,6 +69,21 @@ def test_a_signal_that_the_terminal_sends_to_both_is_not_passed_on(monkeypatch: 
         assert child._next_signal(1) == signal.SIGINT
 
 
+def test_a_command_gets_the_signals_that_it_has_not_got_yet_until_it_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import signal
+
+    signals = iter((0, signal.SIGTERM, signal.SIGCHLD, signal.SIGCHLD))
+    ends = iter(((0, 0), (7, 5 << 8)))  # it was stopped, and has ended with 5
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_spawnp", lambda *_, **options: 7)
+    monkeypatch.setattr(os, "kill", lambda *signal: sent.append(signal))
+    monkeypatch.setattr(os, "waitpid", lambda pid, options: next(ends))
+    monkeypatch.setattr(child, "_next_signal", lambda pid: next(signals))
+    assert (run(["a"], {}), sent) == (5, [(7, signal.SIGTERM)])
+
+
 def test_an_exam_s_progress_is_a_line_that_is_replaced(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
