@@ -409,6 +409,13 @@ class TestEmbeddings:
         exchange = endpoint.emulator.journal[-1]
         assert (exchange.usage and exchange.usage.prompt, str(exchange.cost)) == (4, "8E-8")
 
+        (row,) = self.embed(endpoint, [1, 2, 3])["data"]
+        assert row == body["data"][0]
+
+    def test_words_that_cancel_each_other_out_have_a_vector_too(self, endpoint: Endpoint) -> None:
+        words = ["w0", "w1", "w4"]  # in one dimension, the first and the last add up to nothing
+        assert self.vectors(endpoint, *words, dimensions=1) == [[1.0], [-1.0], [1.0]]
+
     def test_what_cannot_be_embedded_is_refused(self, endpoint: Endpoint) -> None:
         for input in ("", [], ["a", ""], ["a", 1], {"a": 1}, ["x"] * 2049, "word " * 9000):
             assert "error" in self.embed(endpoint, input), str(input)[:20]

@@ -17,6 +17,7 @@ BEARER = {"authorization": "Bearer sk-test"}
 HI: list[Json] = [{"role": "user", "content": "Hi"}]
 RULES: list[Json] = [
     {"match": {"operation": "images", "prompt": "fox"}, "reply": {"content": "A red fox, in oil"}},
+    {"match": {"operation": "images", "prompt": "plain"}, "reply": {"content": "iVBORw0KGgo="}},
     {"match": {"operation": "images", "prompt": "drawn"}, "reply": {"content": "data:image/png;base64,iVBORw0KGgo="}},
     {"match": {"operation": "images", "prompt": "linked"}, "reply": {"content": "https://a.example/fox.png"}},
     {"match": {"prompt": "Hi"}, "reply": {"reasoning": "Hm.", "content": "Hello there"}},
@@ -143,6 +144,9 @@ class TestPictures:
         ]
         assert fox["revised_prompt"] == "A red fox, in oil"
         assert (drawn, linked) == ({"b64_json": "iVBORw0KGgo="}, {"url": "https://a.example/fox.png"})
+
+        (plain,) = reseller.post(provider, path, {**IMAGE, "prompt": "plain"}).json()["data"]
+        assert plain == {"b64_json": "iVBORw0KGgo="}
 
     def test_what_cannot_be_drawn_is_refused(self, made: Any, provider: str, path: str) -> None:
         reseller = made(provider)
