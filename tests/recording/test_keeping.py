@@ -354,7 +354,7 @@ def test_the_writing_process_is_reached_once_by_requests_that_come_together(tmp_
         writer._keeper, writer._link, writer._opening = made, None, asyncio.Lock()
         writer._socket, far = socket.socketpair()
         writer._socket.setblocking(False)
-        links = []
+        links = list[Any]()
         for _ in range(2):
             await asyncio.gather(writer.open(), writer.open())
             links.append(writer._link)
