@@ -312,6 +312,7 @@ def test_an_unknown_tool_is_called_in_either_form(messages: Messages) -> None:
 
 
 NOT_HERE = {
+    "unknown_event:after_events=999": "the stream has 14 events",
     "empty_choices_chunk": "this dialect has no event without choices, or another fault removed them",
     "cumulative:where=message": "this dialect has no place for the whole text next to a delta",
     "tool_index:form=id_repeated": "the answer calls no tool, or too few to make a difference",
@@ -323,6 +324,15 @@ NOT_HERE = {
 def test_what_there_is_not_in_the_dialect_is_reported(fault: str, messages: Messages) -> None:
     kind = fault.partition(":")[0]
     assert messages.answered(fault) == (sse(*HEALTHY), (f"fault {kind} (header) was skipped: {NOT_HERE[fault]}",))
+
+
+def test_a_block_has_no_place_in_an_answer_that_another_fault_has_emptied_or_cut(messages: Messages) -> None:
+    for faults, stream, reason in (
+        ("empty_choices:value=null; unknown_block", False, "another fault removed the place for the block"),
+        ("truncate; unknown_block", True, "another fault removed the end of the answer"),
+    ):
+        messages.post(faults, stream=stream)
+        assert messages.last().notes == (f"fault unknown_block (header) was skipped: {reason}",)
 
 
 @pytest.mark.parametrize("fault", ["tool_index:form=id_repeated", "tool_index:form=name_split"])

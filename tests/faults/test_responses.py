@@ -269,6 +269,12 @@ NOT_HERE = {
 }
 
 
+def test_an_added_item_is_numbered_from_zero_where_the_events_have_lost_their_numbers(endpoint: Endpoint) -> None:
+    text, notes = endpoint.answered("missing_fields:fields=sequence_number; unknown_item")
+    numbers = [event.get("sequence_number") for event in read(text)]
+    assert (numbers, notes) == ([*[None] * (len(endpoint.healthy) - 1), 0, 1, None], ())
+
+
 @pytest.mark.parametrize("fault", NOT_HERE)
 def test_what_there_is_not_in_the_dialect_is_reported(fault: str, endpoint: Endpoint) -> None:
     kind = fault.partition(":")[0]

@@ -476,6 +476,9 @@ class TestResellers:
 
     def test_serevix_lists_what_a_model_speaks(self, serving: Serving, http: httpx.Client) -> None:
         emulator = serving({"providers": {"serevix": {"models": ["deepseek-v3", "gemini-2.5-flash"]}}})
+        url = f"{emulator.url('serevix')}/v1/v1beta/models/gemini-2.5-pro:generateContent"
+        refused = http.post(url, json=asking(), headers={"x-goog-api-key": "k"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "model_not_found")
         rows = http.get(f"{emulator.url('serevix')}/v1/models", headers={"authorization": "Bearer k"}).json()["data"]
         assert [row["supported_endpoint_types"] for row in rows] == [["openai"], ["gemini", "openai"]]
 

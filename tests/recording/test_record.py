@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -117,6 +118,12 @@ def test_a_missing_recording_is_explained_by_what_differs_from_the_nearest_one(t
     with Emulator(str(file), unmatched="error") as replay:  # an edited answer has no request beside it
         missing = post(replay.url("serevix") + "/v1/chat/completions", ASKED).json()["error"]["message"]
     assert "  Far: the request differs from the recorded one: its digest is " in missing
+    (file,) = tmp_path.glob("*near*.yaml")
+    file.write_text(re.sub("recorded: .*", "recorded: " + "f" * 32, file.read_text()))
+    with Emulator(str(file), unmatched="error") as replay:  # nothing but the digest differs
+        again = body(f"Near {key}", max_tokens=5)
+        missing = post(replay.url("serevix") + "/v1/chat/completions", again).json()["error"]["message"]
+    assert "  Near [redacted]: the request differs from the recorded one: its digest is " in missing
 
 
 @pytest.mark.parametrize(
