@@ -32,6 +32,7 @@ BLOCKS: dict[str, list[dict[str, Any]]] = {
         },
         {"text": "Found: {{ request.prompt }}."},
     ],
+    "three": [{"text": "One."}, {"text": " Two"}, {"text": ". Three"}],
     "twice": [
         {"thought": "First."},
         {"text": "One."},
@@ -125,6 +126,12 @@ def test_messages_keep_the_order(emulator: Emulator, ask: Ask) -> None:
     found = content("search")["content"]
     assert [block["type"] for block in found][-3:] == ["server_tool_use", "web_search_tool_result", "text"]
     assert content("refuse")["stop_reason"] == "refusal"
+
+
+def test_half_of_the_text_ends_in_the_middle_of_the_blocks(emulator: Emulator, ask: Ask) -> None:
+    headers = {**KEYS["anthropic"], "x-emulator-fault": "finish_reason:content=half"}
+    whole = ask(emulator, "anthropic", question("anthropic", "three"), headers=headers).json()
+    assert whole["content"] == [{"type": "text", "text": "One."}]
 
 
 def test_responses_keep_the_order(emulator: Emulator, ask: Ask) -> None:

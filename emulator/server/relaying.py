@@ -258,10 +258,9 @@ class Connections:
 
     def forget(self, handle: ConnectionHandle) -> None:
         """Ends the upstream connection of a client connection that has ended."""
-        known = self._of.pop(handle, None)
-        if known is not None:
-            known.relay = None
-            known.abort()
+        known = self._of.pop(handle)
+        known.relay = None
+        known.abort()
 
 
 def attach(relay: Relay, players: Players) -> None:

@@ -221,6 +221,9 @@ class Server:
             future = asyncio.run_coroutine_threadsafe(work(app), loop)
         try:
             return future.result(timeout)
+        except TimeoutError:
+            future.cancel()  # nobody waits for it any longer
+            raise
         except CancelledError:
             raise EmulatorError("The emulator has stopped in the meantime.") from None
 
