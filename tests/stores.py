@@ -35,6 +35,8 @@ class OwnStore:
         self.waiting: list[Callable[[], None]] = []
         self.others: list[int] = []
         """How many equal requests others make before each of the next decisions."""
+        self.changes: list[Change] = []
+        """The changes that were made."""
         self.closed: list[str] = []
         """The quotas that answers have given back."""
 
@@ -84,6 +86,7 @@ class OwnStore:
 
     async def change(self, namespace: str, change: Change) -> Amount | None:
         self._check("change")
+        self.changes.append(change)
         return self.memory.change(namespace, change)
 
     async def snapshot(self, namespace: str) -> Snapshot:

@@ -183,7 +183,10 @@ def test_a_repeated_question_gets_calls_with_ids_of_their_own(words: str) -> Non
     with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
         ids = []
         for _ in range(5):
-            client.send(asked("anthropic", words, {"tools": [{"name": "f", "input_schema": {"type": "object"}}]}, {}))
+            said = {"tools": [{"name": "f", "input_schema": {"type": "object"}}], "max_tokens": 64}
+            body = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": words}], **said}
+            data = json.dumps(body).encode()
+            client.send(request("/serevix/v1/messages", data, content_type="application/json", **KEYS["serevix"]))
             ids += [each["id"] for each in json.loads(client.response().body)["content"] if each["type"] == "tool_use"]
     assert len(set(ids)) == len(ids) == 5
 
@@ -194,6 +197,18 @@ def test_limits_count_requests_of_a_form_too(with_and_without: tuple[Emulator, E
     usual, without = (talk(emulator, sent, namespace) for emulator in with_and_without)
     assert usual == without
     assert [response.status for response in usual[0]] == [200] * 40 + [429] * 4
+
+
+def test_a_profile_that_follows_the_clock_changes_answers_that_are_known() -> None:
+    scenario = {**SCENARIO, "providers": {"deepseek": {"profile": "clock"}}}
+    with Emulator(scenario) as emulator, Connection(emulator.port) as client:
+        models = []
+        for days in (0, 320):  # from January to November 2026
+            emulator.advance(days * 86400)
+            for words in [*[f"rain {number}" for number in range(5)], *["rain"] * 5]:
+                client.send(asked("deepseek", words, {"model": "deepseek-v4-flash"}, {}))
+                models.append(json.loads(client.response().body)["model"])
+    assert models == ["deepseek-v4-flash"] * 10 + ["deepseek-flash"] * 10
 
 
 def test_a_price_changes_on_the_hour(with_and_without: tuple[Emulator, Emulator]) -> None:

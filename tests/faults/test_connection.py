@@ -215,6 +215,18 @@ def wait_until_open(live: Live) -> None:
     eventually(lambda: listener_control.is_open)
 
 
+def test_faults_of_a_port_end_with_their_time_and_with_the_server() -> None:
+    with Emulator(SCENARIO) as emulator:
+        control = emulator._server.listener_control
+        assert control is not None
+        emulator._server.call(lambda: control.reset_accepts(1, 0.0))
+        assert not control.is_untouched
+        assert Live(emulator).exchange("close") == (b"", "eof")
+        assert control.is_untouched
+    control.refuse(60)  # another worker may say so as this one ends
+    assert control.is_untouched
+
+
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_a_server_can_be_stopped_while_its_port_refuses(loop: Literal["uvloop", "asyncio"]) -> None:
     with Emulator(SCENARIO, loop=loop) as emulator:
