@@ -80,10 +80,16 @@ def test_what_changes_or_goes_later_is_taken_over_too(pair: Pair) -> None:
 
 def test_a_server_that_knows_all_of_it_changes_nothing(pair: Pair) -> None:
     pair.give("POST", "rules", SCENARIO["rules"][0])
+    pair.give("PUT", "namespaces/seeded", {"seed": 7})
     pair.adopts()
-    before = pair._server(pair.two).app.namespaces.default.added
+    namespaces = pair._server(pair.two).app.namespaces
+    before, rules = namespaces.default.added, namespaces.given["seeded"].compiled.rules
     pair.adopts()
-    assert pair._server(pair.two).app.namespaces.default.added is before or list(before)
+    assert namespaces.default.added is before or list(before)
+    pair.give("POST", "faults?namespace=seeded", {"fault": "rate_limited"})
+    one, two = pair.adopts()
+    assert two == one
+    assert namespaces.given["seeded"].compiled.rules is rules
 
 
 # What a process held
