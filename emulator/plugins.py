@@ -107,11 +107,11 @@ def distribution(point: "EntryPoint") -> str:
 
 def refused(noun: str, point: "EntryPoint", reason: str) -> UsageError:
     """Returns an error that names the package. `noun` is the kind of plugin, such as `provider`."""
-    name = f"; or uninstall it: pip uninstall {point.dist.name}" if point.dist is not None else ""
-    return UsageError(
-        f"The {noun} '{point.name}' of the package {distribution(point)} can't be used: {reason}. "
-        f"Fix the package{name}."
-    )
+    where, advice = f"of {distribution(point)}", "Fix the package."
+    if point.dist is not None:
+        where = f"of the package {distribution(point)}"
+        advice = f"Fix the package; or uninstall it: pip uninstall {point.dist.name}."
+    return UsageError(f"The {noun} '{point.name}' {where} can't be used: {reason}. {advice}")
 
 
 def moved(module: str, name: str, *homes: str) -> Any:

@@ -7,12 +7,22 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import httpx
 import pytest
 from served import ENVIRONMENT, run, served
 from talk import single
+
+from emulator.errors import UsageError
+from emulator.faults.base import Family, Fault
+from emulator.faults.plugins import complaint_of as complaint_of_fault
+from emulator.faults.plugins import with_plugins as with_faults
+from emulator.matching.conditions import Condition, MatchContext
+from emulator.matching.conditions.plugins import brought
+from emulator.matching.conditions.plugins import complaint_of as complaint_of_condition
 
 ROOT = Path(__file__).parent.parent
 PROVIDER = """
@@ -237,3 +247,61 @@ def test_a_condition_that_cannot_be_used_is_refused_in_one_sentence(
     assert code == 2
     assert "The condition 'tenant' of the package acme 1.0 can't be used: " in output + errors
     assert reason in output + errors
+
+
+class CapitalKind(Fault):
+    family: ClassVar[Family] = "status"
+    effect: ClassVar[str] = "None."
+    tests: ClassVar[str] = "Nothing."
+    kind: Literal["Teapot"] = "Teapot"
+
+
+class OtherDefault(CapitalKind):
+    kind: Literal["teapot"] = "kettle"  # type: ignore[assignment]  # the mistake that is refused
+
+
+class Keyword(Condition[str]):
+    """A condition with a name that Python has."""
+
+    key = "class"
+    value_type = str
+
+    def holds(self, ask: MatchContext) -> bool:
+        return False
+
+    def mismatch(self, ask: MatchContext) -> str:
+        return "never"
+
+
+def entry(name: str, group: str = "") -> EntryPoint:
+    return EntryPoint(name, "acme:Thing", group)
+
+
+def test_a_name_that_nobody_could_write_is_refused() -> None:
+    assert complaint_of_fault(CapitalKind, entry("Teapot")) == (
+        "a kind may contain only lowercase letters, digits and '_'"
+    )
+    assert complaint_of_fault(OtherDefault, entry("teapot")) == (
+        "OtherDefault.kind is 'kettle', but must be the name of its entry point"
+    )
+    assert complaint_of_condition(Keyword, entry("class")) == (
+        "a key may contain only lowercase letters, digits and '_', and must not be a Python keyword"
+    )
+
+
+def test_a_name_that_is_taken_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for noun, module, read, name, reason in (
+        (
+            "fault",
+            "faults",
+            lambda: with_faults({"reset": "emulator.faults.reset:Reset"}),
+            "reset",
+            "its kind is already taken, by the emulator itself",
+        ),
+        ("condition", "matching.conditions", lambda: brought(["prompt"]), "prompt", "its key is already taken"),
+    ):
+        monkeypatch.setattr(f"emulator.{module}.plugins.points", lambda group, name=name: [entry(name, group)])
+        with pytest.raises(UsageError) as refused:
+            read()
+        sentence = f"The {noun} '{name}' of an unknown package can't be used: {reason}. Fix the package."
+        assert str(refused.value) == sentence

@@ -21,6 +21,7 @@ SOURCE = {"url": "https://example.org/a", "summary": "Good."}
 PATCH = "*** Begin Patch"
 BLOCKS: dict[str, list[dict[str, Any]]] = {
     "refuse": [{"refusal": "I can't help with that."}],
+    "decline": [{"refusal": "I {{ request.prompt }}."}],
     "cite": [{"text": "Paris", "citations": [CITED]}, {"text": " it is."}],
     "patch": [{"tool_call": {"name": "apply_patch", "kind": "custom", "arguments": PATCH}}],
     "search": [
@@ -32,6 +33,7 @@ BLOCKS: dict[str, list[dict[str, Any]]] = {
         },
         {"text": "Found: {{ request.prompt }}."},
     ],
+    "three": [{"text": "One."}, {"text": " Two"}, {"text": ". Three"}],
     "twice": [
         {"thought": "First."},
         {"text": "One."},
@@ -114,6 +116,10 @@ def test_a_provider_with_one_text_flattens_them(emulator: Emulator, ask: Ask) ->
     assert found["summaries"] == [{"error": None, "status": 200, "summary": "Good.", "url": "https://example.org/a"}]
 
 
+def test_a_refusal_may_be_a_template(emulator: Emulator, ask: Ask) -> None:
+    assert message(emulator, ask, "openai", "decline")["refusal"] == "I decline."
+
+
 def test_messages_keep_the_order(emulator: Emulator, ask: Ask) -> None:
     def content(name: str) -> Any:
         body = {"model": "deepseek-v4-pro", "max_tokens": 500, "messages": [{"role": "user", "content": name}]}
@@ -125,6 +131,12 @@ def test_messages_keep_the_order(emulator: Emulator, ask: Ask) -> None:
     found = content("search")["content"]
     assert [block["type"] for block in found][-3:] == ["server_tool_use", "web_search_tool_result", "text"]
     assert content("refuse")["stop_reason"] == "refusal"
+
+
+def test_half_of_the_text_ends_in_the_middle_of_the_blocks(emulator: Emulator, ask: Ask) -> None:
+    headers = {**KEYS["anthropic"], "x-emulator-fault": "finish_reason:content=half"}
+    whole = ask(emulator, "anthropic", question("anthropic", "three"), headers=headers).json()
+    assert whole["content"] == [{"type": "text", "text": "One."}]
 
 
 def test_responses_keep_the_order(emulator: Emulator, ask: Ask) -> None:

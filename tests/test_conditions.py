@@ -139,6 +139,7 @@ def test_a_condition_implies_itself(key: str, value: Any) -> None:
         ({"prompt": "A", "normalize": ["case"]}, {"prompt": "A"}),
         ({"not": {"turn": 1}}, {"not": {"turn": {"gt": 0}}}),
         ({"any_of": []}, {"turn": 1}),
+        ({"header": {"x-trace": None}}, {"header": {"x-trace": "abc"}}),
     ],
 )
 def test_what_only_looks_alike_is_not_implied(narrow: dict[str, Any], wide: dict[str, Any]) -> None:
@@ -153,6 +154,7 @@ def test_what_only_looks_alike_is_not_implied(narrow: dict[str, Any], wide: dict
         ({"stream": True, "any_of": [{"turn": 1}, {"turn": 2}]}, {"stream": True, "turn": {"lt": 3}}),
         ({"all_of": [{"stream": True}, {"turn": 1}]}, {"any_of": [{"stream": False}, {"turn": 1, "stream": True}]}),
         ({}, {"turn": {"gt": 0}, "all_of": []}),
+        ({"any_of": [{"not": {"turn": 1}}]}, {"any_of": [{"not": {"turn": 1}}]}),
     ],
 )
 def test_what_follows_through_others_is_implied(narrow: dict[str, Any], wide: dict[str, Any]) -> None:

@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args
 
 import httpx
 import pytest
-from rawhttp import Connection, request
+from rawhttp import Connection, eventually, request
+from stores import on_server
 from talk import EVERY_PROVIDER, KEYS, PATHS, Serving, question, single
 
 from emulator import BindError, Emulator, EmulatorError, ScenarioError, UsageError
@@ -334,6 +335,40 @@ def test_waiting_for_a_server_that_stops_ends_with_the_reason() -> None:
             "The emulator is not running; call start() first.",
         }
         assert outcomes
+
+
+def test_waiting_for_requests_ends_with_the_server() -> None:
+    outcomes: list[str] = []
+    with Emulator(HELLO) as emulator:
+        begun = threading.Event()
+
+        def wait() -> None:
+            begun.set()
+            try:
+                emulator.wait_for(2, timeout=60)
+            except EmulatorError as error:
+                outcomes.append(str(error))
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert begun.wait(10)
+        eventually(lambda: bool(on_server(emulator, lambda app: app.namespaces.default.journal._watchers)))
+        emulator.stop()
+        waiting.join(10)
+    assert outcomes == ["The emulator has stopped in the meantime."]
+
+
+def test_waiting_in_vain_for_idleness_keeps_nothing_waiting() -> None:
+    slow = {"clock": "manual", "rules": [{"reply": {"content": "late"}, "pace": {"ttft": 600}}]}
+    with Emulator(slow) as emulator, Connection(emulator.port) as client:
+        client.send(request("/serevix" + PATHS["serevix"], STREAM, **KEYS["serevix"]))
+        client.read_until(b"\r\n\r\n")
+        with pytest.raises(TimeoutError):
+            emulator.wait_until_idle(timeout=0.01)
+        eventually(lambda: on_server(emulator, lambda app: [each.cancelled() for each in app._idle]) == [True])
+        emulator.advance(3600)
+        emulator.wait_until_idle()
+        assert [exchange.ended for exchange in emulator.journal] == ["complete"]
 
 
 def test_many_threads_that_start_it_start_it_once() -> None:

@@ -57,6 +57,23 @@ def test_it_may_be_read_while_it_is_written() -> None:
     assert seen == [1, 2, 3]
 
 
+def test_why_a_rule_did_not_match_is_unknown_once_the_response_is_deleted_that_the_request_continues() -> None:
+    never = {"name": "never", "match": {"prompt": "never"}, "reply": {"content": "No."}}
+    with Emulator({"rules": [never, {"name": "hello", "reply": {"content": "Hello."}}]}) as emulator:
+        url = emulator.url("openai") + "/v1/responses"
+        first = single.post(url, json={"model": "gpt-4o", "input": "Hi"}, headers=KEYS["openai"]).json()["id"]
+        again = {"model": "gpt-4o", "input": "Hi again", "previous_response_id": first}
+        assert single.post(url, json=again, headers=KEYS["openai"]).status_code == 200
+
+        def shown() -> tuple[int, list[str]]:
+            row = single.get(f"{emulator.origin}/__emulator/journal/2").json()
+            return len(row["misses"]), [each["rule"] for each in row["because"]]
+
+        assert shown() == (1, ["never", "hello"])
+        assert single.delete(f"{url}/{first}", headers=KEYS["openai"]).json()["deleted"]
+        assert shown() == (0, [])
+
+
 def test_a_record_is_plain_data() -> None:
     playback = Playback("client_closed", bytes_sent=30, frames_sent=3, first_sent=5.5, last_sent=6.0, late=0.001)
     made = exchange(7, model="deepseek-v3", stream=True, rule="hello", outcome="reply", status=200, playback=playback)

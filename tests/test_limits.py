@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from tables import each_of
+
 import emulator
 
 CODE = Path(emulator.__file__).parent
@@ -122,3 +124,34 @@ def test_only_the_clock_takes_the_time() -> None:
         )
     ]
     assert [place for place in found if not place.startswith("clock.py:")] == []
+
+
+EXCUSE = re.compile(r"#\s*pragma:?\s*no[\s-]*(?:cover|branch)(.*)", re.IGNORECASE)
+"""A line that no test runs; as loosely written as `coverage` reads it."""
+REASON = re.compile(r" - \w\S*(?: \S+){2,}")
+"""Three words at least."""
+
+
+def excuses_without_reason(text: str) -> list[str]:
+    """The lines that no test runs and that do not say why."""
+    return [line for line in text.splitlines() if any(not REASON.match(end) for end in EXCUSE.findall(line))]
+
+
+def test_what_no_test_runs_says_why() -> None:
+    assert {place: lines for place, text in FILES.items() if (lines := excuses_without_reason(text))} == {}
+
+
+@each_of(
+    ("line", "found"),
+    [
+        ("os._exit(1)  # pragma: no cover - the process has ended", False),
+        ("while True:  # pragma: no branch - left by return only", False),
+        ("os._exit(1)  # pragma: no cover", True),
+        ("os._exit(1)  # pragma: no cover - unreachable", True),
+        ("os._exit(1)  # pragma: no cover: the process has ended", True),
+        ("while True:  #pragma:no branch", True),
+        ("print()  # covers no branch", False),
+    ],
+)
+def test_an_excuse_has_a_reason_of_three_words(line: str, found: bool) -> None:
+    assert excuses_without_reason(line) == [line] * found

@@ -209,6 +209,12 @@ def test_a_model_that_the_provider_refuses_is_reported() -> None:
         f"Models, set under providers.nadles.models: {served}"
     ]
     assert reported(rule, providers={"nadles": {"models": ["deepseek-r1"]}}) == []
+    other = on(provider="deepseek", model="deepseek-r1")
+    for models, listed in (("profile", "deepseek-flash, deepseek-v4-pro, "), (["mine"], "mine")):
+        (warning,) = reported(other, providers={"deepseek": {"models": models}})
+        assert warning.startswith("rules[0]: no request can match: deepseek rejects the model 'deepseek-r1'. ")
+        assert f"Models, set under providers.deepseek.models: {listed}" in warning
+    assert reported(other, providers={"deepseek": {"models": None}}) == []
     assert reported(on(provider="nadles", model="deepseek-r1*")) == []
     assert reported(on(provider=["nadles", "serevix"], model="deepseek-r1")) == []  # serevix serves any
 

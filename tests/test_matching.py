@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tables import each_of
 
-from emulator.matching.conditions import MatchContext, normalized, tool_results
+from emulator.matching.conditions import Condition, MatchContext, normalized, tool_results
+from emulator.matching.conditions.base import Compiling
+from emulator.matching.residual import left_of, residuals
 from emulator.matching.rules import RuleMatch, RuleSet, compile_rules, find, misses
 from emulator.patterns import allow, compiled
 from emulator.providers import COMPLETIONS
@@ -502,6 +505,48 @@ def test_many_rules_are_looked_up_by_what_they_want(prompts: list[Any], asked: l
     for prompt in asked:
         found = find(ruleset, MatchContext(request_of(prompt)), {})
         assert (found.rule.name if found else None) == tried_one_by_one(ruleset, MatchContext(request_of(prompt)), {})
+
+
+def test_classes_of_requests_beyond_the_most_that_are_kept_are_sorted_out_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulator.matching.rules.MAX_CLASSES", 1)
+    ruleset = ruleset_of(
+        {"match": {"model": "a"}, "reply": {"content": "a"}}, {"match": {"model": "b"}, "reply": {"content": "b"}}
+    )
+    asked = [MatchContext(request_of(model=model)) for model in "abab"]
+    assert [says(find(ruleset, ask, {})) for ask in asked] == ["a", "b", "a", "b"]
+    assert len(ruleset._classes) == 1
+
+
+class Late(Condition[int]):
+    """A condition that does not say what it reads."""
+
+    key = "late"
+    depends_on = "more"
+
+    def holds(self, ask: MatchContext) -> bool:
+        return ask.state == "later" and ask.attempt >= self.value
+
+    def mismatch(self, ask: MatchContext) -> str:
+        return "it is early"
+
+
+def test_what_a_rule_does_in_each_state_and_attempt_is_known_before() -> None:
+    ruleset = ruleset_of(
+        {"match": {"prompt": {"contains": "größe"}, "normalize": ["case"]}, "reply": {"content": "never"}},
+        {"match": {"not": {"state": "later"}}, "reply": {"content": "first"}, "set_state": "later", "times": 1},
+        {"reply": {"content": "second"}, "set_state": "last", "times": 1},
+        {"match": {"attempt": {"gt": 1}}, "reply": {"content": "third"}},
+    )
+    late = Late(2, Compiling((), (), lambda *_: ()))
+    rules = [replace(rule, conditions=(late,)) if rule.position == 2 else rule for rule in ruleset.rules]
+    ruleset = RuleSet(tuple(rules))
+    ask = MatchContext(request_of())
+    left = left_of(ruleset, ask)
+    assert [(row.rule.name, row.when) for row in residuals(left, ruleset, ask, range(1, 4))] == [
+        ("rules[1]", {"later": "000", None: "111"}),
+        ("rules[2]", {"start": "000", "later": "011", "last": "000", None: "000"}),
+        ("rules[3]", {None: "011"}),
+    ]
 
 
 def test_ten_thousand_literal_prompts_cost_no_more_than_one() -> None:

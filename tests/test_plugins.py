@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any, cast
 from zipfile import ZipFile
 
 import httpx
@@ -17,7 +18,9 @@ from talk import ordered, single
 
 from emulator.errors import UsageError
 from emulator.providers import PROVIDERS
+from emulator.providers.base import Allowance, Provider, Remaining
 from emulator.providers.plugins import with_plugins
+from emulator.reply import ErrorReply
 
 PAGE = Path(__file__).parent.parent / "docs" / "adding-a-provider.md"
 BLOCKS = dict(re.findall(r"```(python|toml|yaml)\n(.*?)```", PAGE.read_text(), re.DOTALL))
@@ -462,6 +465,13 @@ class TestADialectAndAFaultOfOtherDistributions:
     def test_are_refused_when_an_operation_speaks_what_nobody_does(self, error_spec: ErrorSpec) -> None:
         code = SENTENCES.replace('dialect="sentences"),)', 'dialect="words"),)')
         assert "Vendor has no dialect 'words' for /say: it speaks sentences" in error_spec(code)
+
+
+def test_a_provider_that_only_names_its_limits_says_when_to_try_again() -> None:
+    left = Allowance(Remaining(2, 0, 30), Remaining(9, 9, 0))
+    asked = cast(Any, None)
+    reply = Provider.over_limit(PROVIDERS["deepseek"](), asked, left, 29.5)
+    assert reply == ErrorReply(name="rate_limited", headers={"retry-after": "30"})
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 from rawhttp import eventually
-from talk import single
+from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator
 
@@ -55,6 +55,43 @@ def test_a_window_of_requests_opens_again_after_the_time_that_retry_after_tells(
         "You have reached the request limit: maximum 2 requests in 1 minutes (request id: "
     )
     assert again.status_code == 200
+
+
+PERIODS = {"minute": 60, "day": 86400, "month": "month", "other": 7}
+WORDS = {
+    "anthropic": {
+        "minute": "This request would exceed your organization's rate limit of 1 requests per minute. ",
+        "day": "This request would exceed your organization's rate limit of 1 requests per day. ",
+        "month": "This request would exceed your organization's rate limit of 1 requests per month. ",
+        "other": "This request would exceed your organization's rate limit of 1 requests. ",
+        "none": "Number of concurrent connections has exceeded your rate limit. Please try again later or contact ",
+    },
+    "openai": {
+        "minute": "Rate limit reached in organization org-emulator on requests per min (RPM): Limit 1, Used 1, ",
+        "day": "Rate limit reached in organization org-emulator on requests per day (RPD): Limit 1, Used 1, ",
+        "month": "Rate limit reached in organization org-emulator on requests: Limit 1, Used 1, ",
+        "other": "Rate limit reached in organization org-emulator on requests: Limit 1, Used 1, ",
+    },
+    "serevix": {"minute": "Rate limit reached"},
+}
+"""How the refusal of a second request begins, by the quota."""
+
+
+def test_a_quota_is_refused_in_the_words_of_the_provider_with_its_unit_of_time() -> None:
+    quotas: list[Any] = [{"key": key, "requests": 1, "per": per} for key, per in PERIODS.items()]
+    with Emulator(
+        scenario(
+            quotas=[*quotas, {"key": "none", "concurrency": 0}], providers={"serevix": {"error_profile": "openai"}}
+        )
+    ) as emulator:
+        for provider, sentences in WORDS.items():
+            for key, sentence in sentences.items():
+                name = "x-api-key" if provider == "anthropic" else "authorization"
+                given = {**KEYS[provider], name: key if provider == "anthropic" else f"Bearer {key}"}
+                url = emulator.url(provider) + PATHS[provider]
+                answers = [single.post(url, json=question(provider), headers=given) for _ in range(2)]
+                assert [each.status_code for each in answers] == [429 if key == "none" else 200, 429]
+                assert answers[1].json()["error"]["message"][: len(sentence)] == sentence
 
 
 def test_only_as_many_answers_are_open_as_the_concurrency_allows() -> None:

@@ -19,6 +19,7 @@ import httpx
 import pytest
 import watchfiles
 from rawhttp import Connection, eventually, request
+from stores import OwnStore, with_store
 from talk import KEYS, PATHS, question
 
 from emulator import Emulator
@@ -371,6 +372,30 @@ def test_what_changes_nothing_counts_nothing_anew(tmp_path: Path, ask: Callable[
         assert ask(emulator) == "3"
         replace(file, counting(then="cycle"))
         eventually(lambda: int(ask(emulator)) < 3)
+
+
+def test_what_processes_count_together_begins_again_with_a_new_version(
+    tmp_path: Path, ask: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    def turns(*texts: str) -> str:
+        return json.dumps(
+            {"version": 1, "rules": [{"name": "t", "replies": [{"reply": {"content": t}} for t in texts]}]}
+        )
+
+    path, store = tmp_path / "scenario.json", OwnStore()
+    path.write_text(turns("a", "b", "c"))
+    with with_store(str(path), store, reload=True) as emulator:
+        assert [ask(emulator), ask(emulator)] == ["a", "b"]
+        replace(path, turns("d", "e", "f"))
+        eventually(lambda: [change["kind"] for change in store.changes] == ["restart"])
+        assert [ask(emulator), ask(emulator)] == ["d", "e"]
+        store.gone = frozenset({"change"})
+        replace(path, turns("g", "h", "i"))
+        eventually(lambda: "keep their counts" in caplog.text)
+        assert ask(emulator) == "i"
+    assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == [
+        "The rules of namespace default keep their counts after the reload: The store is gone."
+    ]
 
 
 def test_states_journals_and_faults_stay(tmp_path: Path, ask: Callable[..., str], http: httpx.Client) -> None:

@@ -226,3 +226,10 @@ def test_no_stream_waits_while_the_table_of_open_files_grows(options: tuple[str,
             lines = dict(line.split(":", 1) for line in (each / "status").read_text().splitlines())
             assert int(lines["FDSize"]) >= expected
             assert len(list((each / "fd").iterdir())) < 100
+
+
+def test_without_uvloop_there_is_the_loop_of_asyncio_unless_uvloop_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert loop_factory("auto") is asyncio.new_event_loop
+    with pytest.raises(ImportError):
+        loop_factory("uvloop")

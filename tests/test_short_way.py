@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rawhttp import Connection, Response, eventually, request
+from tables import each_of
 from talk import KEYS, MODELS
 
-from emulator import Emulator
+from emulator import Emulator, tokens
 from emulator.dialects.chat_completions import ChatCompletions
 from emulator.engine import forms, short_way
 from emulator.state.forms import PATIENCE, UnreadRequest
@@ -26,6 +27,7 @@ SCENARIO: dict[str, Any] = {
         {"match": {"prompt": {"contains": "long"}}, "reply": {"reasoning": "I see. " * 9, "content": "Be it. " * 9}},
         {"match": {"prompt": {"regex": "(?i)th[io]nk"}}, "reply": {"reasoning": "Well.", "content": "Yes, it is so."}},
         {"match": {"prompt": "call"}, "reply": {"tool_calls": [{"name": "f", "arguments": {}}]}},
+        {"match": {"prompt": "search"}, "reply": {"blocks": [{"tool_call": {"name": "f"}}, {"text": "Wait."}]}},
         {"match": {"prompt": {"contains": "echo"}}, "reply": {"content": "{{ request.prompt }}"}},
         {"match": {"prompt": {"contains": "busy"}}, "error": "overloaded"},
         {"match": {"prompt": {"contains": "slow"}}, "reply": {"content": "In its own time."}, "pace": {"ttft": 1}},
@@ -45,7 +47,9 @@ ENDPOINTS = {
     "openai responses": ("/v1/responses", "input"),
 }
 WORDS = (
-    st.sampled_from(["rain", "I think", "call", "echo", "busy", "slow", "at times", "turns", "broken", "rain " * 900])
+    st.sampled_from(
+        ["rain", "I think", "call", "search", "echo", "busy", "slow", "at times", "turns", "broken", "rain " * 900]
+    )
     | st.sampled_from(
         ["rain \\ or", 'the "rain"', "rain\n", "Regen für alle: rain", "rain 再见 👋", "\ud83d rain", "rain\x7f"]
     )
@@ -138,12 +142,73 @@ def test_a_client_cannot_tell_that_only_its_words_were_read(
     assert short == whole
 
 
+ELSEWHERE: dict[str, dict[str, Any]] = {
+    "in another member": {"user": "rain 0"},
+    "in another message": {"messages": [{"role": "assistant", "content": "rain 0"}]},
+}
+"""Where the words of the message also stand, which is written with escapes: only there they are found in the body."""
+
+
+@each_of("place", ELSEWHERE)
+def test_words_that_stand_elsewhere_too_are_not_taken_for_those_of_the_message(
+    with_and_without: tuple[Emulator, Emulator], place: str
+) -> None:
+    namespace = next(names)
+    sent = []
+    for number in (1, 0, 2, 0, 3, 4):
+        said = {"model": "deepseek-v3", **ELSEWHERE[place]}
+        said["messages"] = [*said.get("messages", []), {"role": "user", "content": f"RAIN {number}"}]
+        data = json.dumps(said).replace("RAIN", r"r\u0061in").encode()
+        head = {"content_type": "application/json", "x_emulator_namespace": namespace}
+        sent.append(request("/serevix/v1/chat/completions", data, **head, **KEYS["serevix"]))
+    usual, without = (talk(emulator, sent, namespace) for emulator in with_and_without)
+    assert usual == without
+    assert [response.status for response in usual[0]] == [200] * 6
+
+
+def test_a_request_of_a_form_is_refused_if_it_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(short_way, "MAX_FITTING", 3)
+    scenario = {**SCENARIO, "providers": {"deepseek": {"context_length": 30}}}
+    texts = ["rain " * (1 + number % 7) for number in range(20)] + ["rain " * 40] * 2 + ["rain"]
+    with Emulator(scenario) as emulator, Connection(emulator.port) as client:
+        seen = []
+        for text in texts:
+            client.send(asked("deepseek", text, {}, {}))
+            seen.append(client.response().status)
+    assert seen == [200] * 20 + [400] * 2 + [200]
+
+
+@each_of("words", ["call", "search"])
+def test_a_repeated_question_gets_calls_with_ids_of_their_own(words: str) -> None:
+    with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
+        ids = []
+        for _ in range(5):
+            said = {"tools": [{"name": "f", "input_schema": {"type": "object"}}], "max_tokens": 64}
+            body = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": words}], **said}
+            data = json.dumps(body).encode()
+            client.send(request("/serevix/v1/messages", data, content_type="application/json", **KEYS["serevix"]))
+            ids += [each["id"] for each in json.loads(client.response().body)["content"] if each["type"] == "tool_use"]
+    assert len(set(ids)) == len(ids) == 5
+
+
 def test_limits_count_requests_of_a_form_too(with_and_without: tuple[Emulator, Emulator]) -> None:
     namespace = next(names)
     sent = [asked("anthropic", f"rain {day}", {}, {}, x_emulator_namespace=namespace) for day in range(44)]
     usual, without = (talk(emulator, sent, namespace) for emulator in with_and_without)
     assert usual == without
     assert [response.status for response in usual[0]] == [200] * 40 + [429] * 4
+
+
+def test_a_profile_that_follows_the_clock_changes_answers_that_are_known() -> None:
+    scenario = {**SCENARIO, "providers": {"deepseek": {"profile": "clock"}}}
+    with Emulator(scenario) as emulator, Connection(emulator.port) as client:
+        models = []
+        for days in (0, 320):  # from January to November 2026
+            emulator.advance(days * 86400)
+            for words in [*[f"rain {number}" for number in range(5)], *["rain"] * 5]:
+                client.send(asked("deepseek", words, {"model": "deepseek-v4-flash"}, {}))
+                models.append(json.loads(client.response().body)["model"])
+    assert models == ["deepseek-v4-flash"] * 10 + ["deepseek-flash"] * 10
 
 
 def test_a_price_changes_on_the_hour(with_and_without: tuple[Emulator, Emulator]) -> None:
@@ -160,21 +225,24 @@ def test_a_price_changes_on_the_hour(with_and_without: tuple[Emulator, Emulator]
     assert len(set(costs[0])) == 2
 
 
-@pytest.mark.parametrize("new", ["words", "lead"])
+@pytest.mark.parametrize("new", ["words", "lead", "words, while the vocabulary is loaded"])
 def test_only_the_new_text_is_read_from_the_fourth_request_on(monkeypatch: pytest.MonkeyPatch, new: str) -> None:
-    plain, read = ChatCompletions.plain, []
+    plain, read = ChatCompletions.plain, list[Any]()
+    loading = PATIENCE + 1 if new.endswith("loaded") else 0
 
     def counted(self: ChatCompletions[Any], native: Any) -> Any:
         read.append(native)
         return plain(self, native)
 
     monkeypatch.setattr(ChatCompletions, "plain", counted)
+    is_quick = tokens.is_quick
+    monkeypatch.setattr(tokens, "is_quick", lambda texts: len(read) > loading and is_quick(texts))
     with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
         for day in range(20):
-            words, lead = (f"rain on day {day}", "Be kind.") if new == "words" else ("rain", f"It is day {day}.")
+            words, lead = (f"rain on day {day}", "Be kind.") if new != "lead" else ("rain", f"It is day {day}.")
             client.send(asked("serevix", words, {"lead": lead}, {}))
             assert json.loads(client.response().body)["choices"][0]["message"]["content"].startswith("100 % rain")
-    assert len(read) < 2 + PATIENCE * 2
+    assert len(read) < 2 + PATIENCE * 2 + loading
 
 
 def test_what_is_remembered_is_bounded_in_bytes() -> None:

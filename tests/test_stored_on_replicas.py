@@ -73,6 +73,11 @@ def origins(
         yield Origins([stack.enter_context(served(*each)).port for each in kinds[request.param]])
 
 
+def test_an_id_of_a_wrong_type_is_refused_as_it_is_without_a_store(origins: Origins) -> None:
+    refused = origins.ask("POST", body={"model": "gpt-4o", "input": "Hi", "previous_response_id": 5})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "previous_response_id")
+
+
 def test_a_conversation_goes_on_wherever_it_is_asked(origins: Origins) -> None:
     first = origins.make("the first")
     seconds = [origins.make("the second", previous_response_id=first["id"]) for _ in range(6)]

@@ -1,13 +1,19 @@
 """The parent of several workers replaces, stops and gives up on them, and says why in one sentence each."""
 
+import contextlib
+import errno
+import fcntl
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
 import pytest
+from tables import each_of
 
-from emulator.errors import UsageError
+from emulator.errors import BindError, UsageError
 from emulator.server import workers
 
 BEGIN = """
@@ -39,6 +45,13 @@ def ran(number: int, program: str) -> tuple[Any, list[str]]:
 
 def test_workers_that_are_ready_end_with_the_server() -> None:
     assert ran(2, "serve = forever") == (0, [])
+    program = """
+def on_ready():
+    for signum in workers.SIGNALS:  # the second one changes nothing
+        os.kill(os.getpid(), signum)
+serve = forever
+"""
+    assert ran(1, program) == (0, [])
 
 
 def test_an_address_that_cannot_be_used_stops_all_workers() -> None:
@@ -117,3 +130,28 @@ serve = forever
 say(f"{0 < size < 1_000_000} {signal.getsignal(signal.SIGALRM) == signal.SIG_DFL}")
 """
     assert ran(1, program) == (0, ["True True"])
+
+
+@each_of(
+    ("error", "is_taken"),
+    [(errno.EACCES, True), (errno.EAGAIN, True), (errno.ENOLCK, False)],
+)
+def test_a_port_is_taken_if_another_server_has_claimed_it(error: int, is_taken: bool) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fcntl, "lockf", fail)
+        if not is_taken:  # such as a file system without locks
+            workers.reserve("127.0.0.1", 0).close()
+            return
+        with pytest.raises(BindError, match=r"^Cannot listen on 127\.0\.0\.1:\d+: Address already in use\. "):
+            workers.reserve("127.0.0.1", 0)
+
+
+def test_a_folder_for_temporary_files_that_cannot_be_written_only_costs_claims_and_locks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    workers.reserve("127.0.0.1", 0).close()
+    assert isinstance(workers.write_lock()(), contextlib.nullcontext)

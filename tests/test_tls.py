@@ -7,7 +7,11 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from stores import on_server
+from talk import single
 
+from emulator import Emulator
+from emulator.engine import handshake_fault
 from emulator.interception.certificates import Authority
 from emulator.interception.tls import ALERT, HandshakeEnd, TlsProtocol, TlsTransport
 
@@ -258,3 +262,14 @@ def test_a_handshake_ends_on_purpose(end: HandshakeEnd, sent: bytes, event: str)
         assert (talk.wire.sent, talk.wire.events, talk.failures) == (sent, [event], [])
 
     asyncio.run(inside())
+
+
+def test_a_fault_that_is_set_while_the_server_runs_breaks_as_many_handshakes_as_it_says() -> None:
+    with Emulator() as emulator:
+        added = single.post(f"{emulator.origin}/__emulator/faults", json={"fault": "tls_expired", "times": 1})
+        assert added.status_code == 201
+        broken = [
+            on_server(emulator, lambda app: handshake_fault("a.host", app.namespaces.default, app.options))
+            for _ in range(3)
+        ]
+    assert broken == ["expired", None, None]

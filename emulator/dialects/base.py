@@ -159,7 +159,7 @@ class Dialect(WireShape, Generic[VendorT]):
 
     def item_ids(self, id: str, choices: Sequence[Choice]) -> list[str]:
         """Returns the further ids in an answer with this id, each derived from it."""
-        return []
+        raise NotImplementedError
 
     def reason(self, choice: Choice) -> str:
         """Why an answer ended, in this dialect's words."""
@@ -192,7 +192,7 @@ class Dialect(WireShape, Generic[VendorT]):
 
     def stored_ids(self, http_request: HttpRequest) -> Sequence[str]:
         """The ids of stored responses, and of their items, that a routed request names."""
-        return ()
+        raise NotImplementedError
 
     def keeps(self, request: ModelRequest) -> bool:
         """Whether the provider stores its answer to a request."""

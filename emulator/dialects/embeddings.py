@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, Literal
 
 from emulator import tokens
 from emulator.dialects.base import Dialect, VendorT
-from emulator.reply import Completion, Usage
+from emulator.reply import Usage
 from emulator.request import ModelRequest
 
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
@@ -97,9 +97,6 @@ class Embeddings(Dialect[VendorT], Generic[VendorT]):
     def spent(self, result: Any, request: ModelRequest) -> Usage | None:
         count = result["usage"]["prompt_tokens"]
         return Usage(count, 0, count)
-
-    def body(self, completion: Completion, request: ModelRequest) -> Any:
-        return self.result(request)
 
     def is_quick(self, request: ModelRequest) -> bool:
         return len(self.inputs(request)) * self.dimensions(request) < 4096 and len(request.http_request.body) < 4096

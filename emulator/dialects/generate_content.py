@@ -20,7 +20,7 @@ from emulator.dialects.generate_content_input import (
     NO_CACHE,
     CountTokensBody,
     GenerateContentBody,
-    misfit,
+    misfits,
     read_contents,
     read_controls,
 )
@@ -111,7 +111,7 @@ class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
         try:
             return kind.model_validate(native, extra="forbid" if self.refuses_unknown_members else "ignore"), native
         except ValidationError as error:
-            found = [misfit(each) for each in error.errors(include_url=False)]
+            found = misfits(error)
             complaint = "\n".join([text for _, text in found])
             raise self.bad_request(complaint, "\n".join([where for where, _ in found])) from None
 
@@ -312,11 +312,8 @@ class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
     # Errors
 
     def error_frame(self, form: str, row: ErrorSpec, body: bytes) -> bytes | None:
-        try:
-            native = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            event = self.read_frame(body)  # a blocked prompt, which is an event and not an error body
-            native = event.native if event is not None else body.decode("utf-8", "replace")
+        event = self.read_frame(body)  # a blocked prompt is an event and not an error body
+        native = event.native if event is not None else orjson.loads(body)
         if isinstance(native, list) and native:
             native = native[0]
         if form == "array":

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel, to_snake
 from pydantic_core import ErrorDetails
 
@@ -350,6 +350,12 @@ KINDS = {
 }
 
 
+def misfits(error: ValidationError) -> list[tuple[str, str]]:
+    """Returns the field and the message of each error. What is neither a content nor a text counts as a content."""
+    no_text = ("string_type", ("str",))
+    return [misfit(each) for each in error.errors(include_url=False) if (each["type"], each["loc"][-1:]) != no_text]
+
+
 def misfit(error: ErrorDetails) -> tuple[str, str]:
     """Returns the field, as Google writes it, and the error message."""
     *path, last = error["loc"] or ("",)
@@ -370,11 +376,11 @@ def misfit(error: ErrorDetails) -> tuple[str, str]:
 
 
 def field_of(path: Iterable[str | int]) -> str:
-    """Writes `("generationConfig", "topP")` as `generation_config.top_p`, without the branches of unions."""
+    """Writes `("generationConfig", "topP")` as `generation_config.top_p`, without the branch of a union."""
     text = ""
     for item in path:
         if isinstance(item, int):
             text += f"[{item}]"
-        elif item not in ("str", "ContentBody"):
+        elif item != "ContentBody":
             text += ("." if text else "") + to_snake(item)
     return text

@@ -112,10 +112,8 @@ class ArrayShape(GenerateContentShape):
     stream_type: ClassVar[str] = "json"
     opening: ClassVar[bytes] = b"["
 
-    def is_last(self, native: Any) -> bool:
+    def is_last(self, native: dict[str, Any]) -> bool:
         """Whether an element is the last one: only the finish reason or an error shows it."""
-        if not isinstance(native, dict):
-            return True
         return "error" in native or "promptFeedback" in native or any(self.places(native, "finish"))
 
     def frame(self, native: Any, name: str | None = None) -> bytes:

@@ -119,7 +119,7 @@ class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
                 return [{"type": "text", "text": block.text}]
             case ToolCall():
                 return [{**self.call(block), "input": arguments_of(block.arguments)}]
-            case Search():
+            case Search():  # pragma: no branch - all kinds of blocks are listed
                 return [*self.search(block)]
 
     def _signed(self, thought: Thought, completion: Completion) -> dict[str, Any]:

@@ -208,7 +208,7 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
                 return {**self.opened_item(block, index, completion), **status, "input": block.arguments}
             case ToolCall():
                 return {**self.opened_item(block, index, completion), **status, "arguments": block.arguments}
-            case Search():
+            case Search():  # pragma: no branch - all kinds of blocks are listed
                 return {**self.opened_item(block, index, completion), **status, "action": searched(block)}
 
     def opened_item(self, block: Block, index: int, completion: Completion) -> Json:
@@ -224,7 +224,7 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
                 return {**item, "call_id": block.id, "name": block.name, "input": ""}
             case ToolCall():
                 return {**item, "call_id": block.id, "name": block.name, "arguments": ""}
-            case Search():
+            case Search():  # pragma: no branch - all kinds of blocks are listed
                 return item
 
     def part(self, block: Text | Refusing, choice: Choice) -> Json:
@@ -273,7 +273,7 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
                 yield from self.text_runs(counted, block, place, choice, request)
             case ToolCall():
                 yield from self.call_runs(counted, block, place, request)
-            case Search():
+            case Search():  # pragma: no branch - all kinds of blocks are listed
                 for step in ("in_progress", "searching", "completed"):
                     kind = f"response.web_search_call.{step}"
                     yield counted.event("frame", kind, {"output_index": place["output_index"], **place})

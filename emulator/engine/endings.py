@@ -8,8 +8,9 @@ from emulator.engine.explanations import misses_of
 from emulator.engine.stages import Arrived, Matched, RequestContext
 from emulator.generation.needs import SchemaError, WritingError
 from emulator.reply import ErrorReply
-from emulator.state.exchanges import IN_EXCHANGE
-from emulator.wire import PlannedBody
+from emulator.state.exchanges import IN_EXCHANGE, Exchange
+from emulator.state.namespace import Namespace
+from emulator.wire import PlannedBody, Playback
 
 logger = logging.getLogger("emulator")
 MAX_MESSAGE = 2048
@@ -65,6 +66,13 @@ async def unmatched(matched: Matched) -> PlannedBody:
     message = f"No rule matches this {context.http_request.provider} request. Rules tried:\n{tried}"
     logger.warning("%s", message, extra=IN_EXCHANGE)
     return own_error(404, message, "unmatched", context)
+
+
+def unanswered(exchange: Exchange, namespace: Namespace) -> None:
+    """Ends the record of a request that is answered no more, because the server stops."""
+    exchange.playback = Playback("shutdown", ended_at=namespace.clock.now())
+    exchange.end()
+    namespace.journal.settle(exchange)
 
 
 def error_message(body: bytes) -> str | None:

@@ -5,11 +5,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from emulator.dialects.base import Dialect
 from emulator.dialects.usage import usage_in
 from emulator.providers import PROVIDERS
 from emulator.recording.drift import Facts, members_of, shape_in
-from emulator.recording.readable import natives_of, shape_of
+from emulator.recording.readable import natives_of
 from emulator.recording.wire_file import WireRecord
 
 REASONS = ("stop", "length", "tool_calls", "content_filter")
@@ -98,9 +97,7 @@ def other_than(said: Mapping[str, Any]) -> dict[str, Any]:
 
 def reason_in(wire: WireRecord) -> dict[str, Any]:
     """Returns the finish reason of a recorded answer in a reply's terms; empty if there is none."""
-    shape = shape_of(wire.provider, wire.dialect)
-    if not isinstance(shape, Dialect):
-        return {}
+    shape = PROVIDERS[wire.provider]().speaking(wire.dialect)
     finish = shape.answer_of(natives_of(wire, shape)).finish
     if finish == "incomplete":
         return {"finish_reason": "length"}
@@ -110,8 +107,8 @@ def reason_in(wire: WireRecord) -> dict[str, Any]:
 
 def counts_in(wire: WireRecord) -> dict[str, Any]:
     """Returns the usage of a recorded answer in a reply's form: some members exist only for counts above zero."""
-    shape = shape_of(wire.provider, wire.dialect)
-    usage = usage_in(natives_of(wire, shape), shape) if isinstance(shape, Dialect) else None
+    shape = PROVIDERS[wire.provider]().speaking(wire.dialect)
+    usage = usage_in(natives_of(wire, shape), shape)
     names = ("prompt", "completion", "total", "reasoning", "cached")
     return {} if usage is None else {"usage": {name: getattr(usage, name) for name in names}}
 

@@ -157,11 +157,9 @@ def _learn_mold(form: Form, http_request: HttpRequest, plain: Plain, cache: Resp
 
 def _new_text(messages: Sequence[Message], before: Sequence[Message]) -> int:
     """Returns the index of the message that differs from an earlier request's; that of the last one, if several do."""
-    last = len(messages) - 1
-    if len(messages) != len(before):
-        return last
-    new = [place for place, message in enumerate(messages) if message != before[place]]
-    return new[0] if len(new) == 1 else last
+    pairs = zip(messages, before, strict=True)  # a form has a fixed number of messages
+    new = [place for place, (message, earlier) in enumerate(pairs) if message != earlier]
+    return new[0] if len(new) == 1 else len(messages) - 1
 
 
 def known_answer(use: CacheUse, admitted: Admitted, struck: StruckFaults) -> CachedAnswer | None:

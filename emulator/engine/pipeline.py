@@ -8,7 +8,7 @@ from emulator.engine import stored
 from emulator.engine.arrival import arrive, identity_of
 from emulator.engine.caching import Lookup, cache, cache_known, look_up, recalled
 from emulator.engine.deciding import decide, decide_early, decide_recalled
-from emulator.engine.endings import internal_error, own_error, refusal, unmatched, unwritten
+from emulator.engine.endings import internal_error, own_error, refusal, unanswered, unmatched, unwritten
 from emulator.engine.explanations import why_of
 from emulator.engine.faults import StruckFaults, no_faults, strike, transformed
 from emulator.engine.forms import given_again, known_answer, read, remember_answer
@@ -27,7 +27,6 @@ from emulator.reply import ErrorReply
 from emulator.request import HttpRequest
 from emulator.state.leases import SharedLease
 from emulator.state.namespace import Namespace
-from emulator.state.response_cache import CachedResponse
 from emulator.state.shared import is_counted
 from emulator.state.store import Store
 from emulator.wire import PlannedBody
@@ -59,12 +58,13 @@ async def answer(
     try:
         if cached is None:
             return await _way(Arrived(context))
-        if namespace.store is not None:
-            context = await decide_recalled(context, cached.match, namespace.store)
-        return _recalled(cached, context)
+        assert namespace.store is not None  # without one, it would have been recalled
+        context = await decide_recalled(context, cached.match, namespace.store)
+        return PlannedResponse(recalled(cached, context), context.exchange)
+    except Exception:
+        return PlannedResponse(internal_error(context), context.exchange)
     except BaseException:  # nothing will play and end it
-        context.exchange.end()
-        namespace.journal.settle(context.exchange)
+        unanswered(context.exchange, namespace)
         raise
     finally:
         context.exchange.shorten()
@@ -253,13 +253,6 @@ async def respond(admitted: Admitted, struck: StruckFaults) -> PlannedBody:
     if context.dialect.is_immediate(request):
         return planned
     return paced(planned, pace_of(planned.streamed, found, context), context.dialect, context.entropy)
-
-
-def _recalled(cached: CachedResponse, context: RequestContext) -> PlannedResponse:
-    try:
-        return PlannedResponse(recalled(cached, context), context.exchange)
-    except Exception:
-        return PlannedResponse(internal_error(context), context.exchange)
 
 
 def refused(http_request: HttpRequest, namespace: Namespace, reply: ErrorReply) -> PlannedResponse:

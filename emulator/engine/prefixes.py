@@ -7,7 +7,7 @@ from typing import NamedTuple
 from emulator import seeded
 from emulator.completion import NO_CACHE
 from emulator.engine.stages import Parsed
-from emulator.engine.writing import Prompt, count_prompt, vocabulary_of
+from emulator.engine.writing import Prompt, count_prompt, loaded
 from emulator.providers.base import ProviderError
 from emulator.reply import CacheUse
 from emulator.state.prefixes import MAX_PREFIXES, ends_of
@@ -30,7 +30,7 @@ async def prefixes_of(parsed: Parsed) -> Prefixes | None:
     least = max(provider.cache_unit, provider.cache_from)
     if points is None and not (provider.shows_cache and len(context.http_request.body) >= least):
         return None  # a token has at least one byte
-    prompt = await count_prompt(request, context, await vocabulary_of(request, context))
+    prompt = await count_prompt(request, context, await loaded(provider.encoding_of(request.model), context))
     try:
         context.dialect.check_prompt(request, prompt.total)
     except ProviderError:

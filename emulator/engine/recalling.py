@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from emulator.engine.arrival import entropy_of
 from emulator.engine.caching import Lookup, note
 from emulator.engine.deciding import NOTED, counter_of, is_plain
+from emulator.engine.endings import unanswered
 from emulator.engine.forms import known
 from emulator.engine.options import Options
 from emulator.engine.short_way import Found, filled, found_for
@@ -40,8 +41,7 @@ async def recall_counted(
         attempt, salt = store.fallback.count(namespace.name, counting).attempt, options.salt
         exchange.notes += (NOTED,)
     except BaseException:  # nothing will send and end it
-        exchange.end()
-        namespace.journal.settle(exchange)
+        unanswered(exchange, namespace)
         raise
     exchange.attempt = attempt
     namespace.learn(identity, attempt)

@@ -68,9 +68,10 @@ def used_in(wire: WireRecord, dialect: Dialect, request: ModelRequest | None, *,
     if is_completion or request is None or len(natives) != 1:
         return usage_in(natives, dialect)
     try:
-        return dialect.spent(natives[0], request)
+        usage = dialect.spent(natives[0], request)
     except (KeyError, TypeError):  # it is not what this provider is known to send
         return None
+    return usage if usage is not None and isinstance(usage.prompt, int) else None
 
 
 def _charge(usage: Usage | None, admitted: Admitted) -> None:

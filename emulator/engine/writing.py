@@ -32,11 +32,16 @@ class Prompt:
 async def vocabulary_of(
     request: ModelRequest, context: RequestContext, form: Form | None = None
 ) -> tokens.Encoding | None:
-    """Returns the vocabulary for the answer; None: the default one. It is loaded on first use."""
+    """Returns the vocabulary for the answer, and notes it; None: the default one."""
     exchange, provider = context.exchange, context.provider
     name = form.encoding if form is not None else provider.encoding_of(request.model)
     exchange.tokenizer = name or tokens.NAME
     exchange.is_estimate = form.is_estimate if form is not None else provider.estimates(request)
+    return await loaded(name, context)
+
+
+async def loaded(name: str | None, context: RequestContext) -> tokens.Encoding | None:
+    """Returns a vocabulary, which is loaded on first use; None: the default one."""
     if name is None:
         return None
     encoding = ENCODINGS[name]

@@ -230,11 +230,10 @@ class Staged(Fault):
         head = next((index for index, step in enumerate(steps) if isinstance(step, Head)), -1)
         if nothing and self.default_stage == "after_headers":
             return head + 1, 0
+        end = next(index for index, step in enumerate(steps) if isinstance(step, ENDS))
         tokens = events = size = 0
         first = head + 1  # where the event that contains this step begins
-        for index, step in enumerate(steps[head + 1 :], head + 1):
-            if isinstance(step, ENDS):
-                return index, 0
+        for index, step in enumerate(steps[head + 1 : end], head + 1):
             if not isinstance(step, Data | Raw) or nothing:
                 continue
             if self.after_tokens is not None and tokens >= self.after_tokens and _delivers(step):
@@ -254,7 +253,7 @@ class Staged(Fault):
             size += len(step.data)
             if delivered or not is_piece:
                 first = index + 1
-        return len(steps), 0
+        return end, 0
 
 
 STAGES = ("after_tokens", "after_events", "after_bytes", "after_seconds")

@@ -20,7 +20,7 @@ def with_unknown(steps: Sequence[Step], context: FaultContext, word: str, kind: 
 
         def add(native: dict[str, Any]) -> None:
             if not dialect.add_block(native, kind):
-                raise NotApplicable("another fault removed the place for the block")
+                raise NotApplicable(f"another fault removed the place for the {word}")
 
         return edited_body(steps, add, context)
     place = next((place for place, step in events(steps, "finish")), None)

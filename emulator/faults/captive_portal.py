@@ -37,4 +37,4 @@ class CaptivePortal(Fault):
         return ErrorReply(status=200, body=PAGE)
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
-        return of_stranger(steps, PAGE, HEADERS)
+        return of_stranger(steps, HEADERS)

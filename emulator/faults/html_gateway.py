@@ -56,7 +56,7 @@ class HtmlGateway(Fault):
             headers.append(("cf-ray", f"{context.roll('ray'):016x}-FRA"))
         elif self.status == 500:
             headers.append(("connection", "close"))  # nginx closes the connection after its own errors
-        return of_stranger(steps, self._page(), headers)
+        return of_stranger(steps, headers)
 
     def _page(self) -> str:
         if self.status == 524:

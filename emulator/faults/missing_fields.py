@@ -35,6 +35,8 @@ class MissingFields(Fault):
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         changed = edited(steps, partial(self._without, context=context), context)
         if changed == steps:
+            if not (self.fields or context.dialect.facts):
+                raise NotApplicable("this dialect has no members that describe an answer")
             raise NotApplicable(f"there is no {' or '.join(self.fields or context.dialect.facts)}")
         return changed
 

@@ -29,10 +29,6 @@ class Split(Fault):
         return all_cut_up(steps, self._offsets, self.gap)
 
     def _offsets(self, data: bytes) -> Sequence[int]:
-        match self.into:
-            case "bytes":
-                return range(1, len(data))
-            case "pieces":
-                return range(self.size, len(data), self.size)
-            case "characters":
-                return [place + 1 for place, byte in enumerate(data) if byte >= 0xC0]
+        if self.into == "characters":
+            return [place + 1 for place, byte in enumerate(data) if byte >= 0xC0]
+        return range(1, len(data)) if self.into == "bytes" else range(self.size, len(data), self.size)

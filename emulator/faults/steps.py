@@ -108,13 +108,10 @@ def with_body(steps: Sequence[Step], body: bytes, **headers: str | None) -> list
     return [head, Data(body, "body", tokens, last), End(last)]
 
 
-def of_stranger(steps: Sequence[Step], body: str, headers: Sequence[tuple[str, str]]) -> list[Step]:
-    """An error with this body as another server would send it: without the provider's headers. Raises NotApplicable
-    for any other answer, because an earlier error takes precedence."""
+def of_stranger(steps: Sequence[Step], headers: Sequence[tuple[str, str]]) -> list[Step]:
+    """An error as another server would send it: without the provider's headers."""
     _, step = body_of(steps)
     head = head_of(steps)
-    if step.data != body.encode():
-        raise NotApplicable("another error came first")
     own = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     length = (b"content-length", b"%d" % len(step.data))
     return [replace(head, headers=(*own, length)) if each is head else each for each in steps]
@@ -210,9 +207,9 @@ def last_number(steps: Sequence[Step], context: FaultContext) -> int | None:
     """The last event number."""
     for _, step in reversed(list(events(steps))):
         event = context.dialect.read_frame(step.data)
-        for place in context.dialect.places(event.native, "number") if event is not None else ():
-            if isinstance(place.value, int):
-                return place.value
+        numbers: list[int] = [place.value for place in context.dialect.places(event.native, "number")] if event else []
+        if numbers:
+            return numbers[0]
     return None
 
 

@@ -43,11 +43,9 @@ class ToolArguments(Fault):
 
     def _called(self, call: ToolCall) -> ToolCall:
         text = call.arguments
-        match self.form:
-            case "truncated":
-                text = text[: len(text) // 2]
-            case "invalid":
-                text = text.replace('"', "'") if '"' in text else text + "}"
-            case "empty":
-                text = ""
-        return replace(call, arguments=text)
+        broken = {
+            "truncated": text[: len(text) // 2],
+            "invalid": text.replace('"', "'") if '"' in text else text + "}",
+            "empty": "",
+        }
+        return replace(call, arguments=broken[self.form])

@@ -1,8 +1,10 @@
 """Finds the rule that answers a request, and explains why others don't: pure functions over a compiled scenario."""
 
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emulator import seeded
@@ -78,13 +80,9 @@ class Rule:
         return answers[-1] if self.then == "repeat_last" else None
 
     def _drawn(self, ask: MatchContext) -> Answer:
-        weights = [1.0 if item.chance is None else item.chance for item in self.answers]
-        point = seeded.fraction(ask.seed, "weights", self.name, ask.identity, ask.attempt) * sum(weights)
-        for item, weight in zip(self.answers, weights, strict=True):
-            point -= weight
-            if point < 0:
-                return item
-        return self.answers[-1]
+        ends = [*accumulate(1.0 if item.chance is None else item.chance for item in self.answers)]
+        point = seeded.fraction(ask.seed, "weights", self.name, ask.identity, ask.attempt) * ends[-1]
+        return self.answers[min(bisect(ends, point), len(ends) - 1)]  # a rounded product may be no less than the sum
 
     @property
     def is_cacheable(self) -> bool:

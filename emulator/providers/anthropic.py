@@ -17,7 +17,6 @@ from emulator.providers.anthropic_settings import AnthropicSettings
 from emulator.providers.base import (
     ErrorSpec,
     Operation,
-    Price,
     bearer,
 )
 from emulator.providers.claude_models import ALIASES, BY_NAME, EFFORTS, MODELS, SEARCH, Claude, claude, served
@@ -126,9 +125,6 @@ class Anthropic(AnthropicLimits):
 
     def response_headers(self, request_id: str) -> tuple[Header, ...]:
         return ((b"request-id", request_id.encode()), (b"anthropic-organization-id", ORGANIZATION.encode()))
-
-    def price_of(self, model: str, moment: float) -> Price:
-        return claude(model).price
 
     def cost(self, usage: Usage, model: str, moment: float) -> Decimal:
         if self.settings.price is not None:

@@ -61,9 +61,7 @@ class AnthropicLimits(Provider[AnthropicSettings]):
         )
         return ErrorReply(name="rate_limited", message=message, headers={"retry-after": str(ceil(seconds))})
 
-    def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
-        if requests is None:
-            return None
+    def rate_limit_message(self, requests: int, seconds: float | None) -> str | None:
         span = {60.0: "minute", 3600.0: "hour", 86400.0: "day", None: "month"}.get(seconds)
         rate = f"{requests:,} requests per {span}" if span else f"{requests:,} requests"
         return f"This request would exceed your organization's rate limit of {rate}. {LEARN}"

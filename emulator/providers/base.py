@@ -374,7 +374,7 @@ class Provider(Generic[SettingsT_co]):
         """The tokens of each key; None: only a scenario limits them."""
         return None
 
-    def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
+    def rate_limit_message(self, requests: int, seconds: float | None) -> str | None:
         """Returns the message of a 429 for too many requests in `seconds` (None: a month); None: the default
         message."""
         return None

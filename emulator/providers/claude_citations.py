@@ -5,6 +5,7 @@ most words with the answer.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from emulator.dialects.embeddings import words_of
@@ -86,9 +87,7 @@ def _pieces(block: Json, index: int) -> Iterator[Quotable]:
     source = block.get("source") or {}
     match source.get("type"):
         case "text":
-            for number, found in enumerate(SENTENCE.finditer(str(source.get("data") or ""))):
-                if number == MAX_SENTENCES:
-                    return
+            for found in islice(SENTENCE.finditer(str(source.get("data") or "")), MAX_SENTENCES):
                 yield Quotable(found[0], Passage("characters", index, found.start(), found.end()), title)
         case "content":
             for number, (text, _) in enumerate(blocks_of(source.get("content"))):

@@ -33,6 +33,7 @@ class DatedDeepSeek(DeepSeekBuild):
     def __init__(self, settings: DeepSeekSettings | None = None) -> None:
         super().__init__(settings)
         self.profile = profile_of(self.settings)
+        self.is_dated = self.settings.profile == "clock"
         self.watches_concurrency = self.settings.concurrency is not None
         if self.profile.takes_ultra:
             self.efforts = (*self.efforts, "ultra")

@@ -1,7 +1,7 @@
 """What DeepSeek rejects in a chat whose types are right, in its own order: ranges, then the conversation."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, Generic, Literal, Protocol
 
 from emulator.dialects.chat_input import MessageBody, ResponseFormat, read_tool_choice, text_of
@@ -86,13 +86,9 @@ class DeepSeekRules(DeepSeekReading[SettingsT_co, DeepSeekBodyT], Generic[Settin
         ):
             yield "The `reasoning_content` in the thinking mode must be passed back to the API."
 
-    def complaints_of_images(self, body: DeepSeekBodyT) -> Iterator[str]:
-        """Yields the problems of images: no model accepts any here."""
-        if any(
-            isinstance(message.content, list) and any(part.type == "image_url" for part in message.content)
-            for message in body.messages
-        ):
-            yield NO_IMAGES
+    def complaints_of_images(self, body: DeepSeekBodyT) -> Iterable[str]:
+        """Returns the problems of images, where the type of a message allows any."""
+        return ()
 
     def effort_of(self, effort: str | None, model: str) -> str | None:
         """Returns what an effort means to a model."""

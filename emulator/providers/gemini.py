@@ -26,7 +26,7 @@ from emulator.dialects.generate_content_urls import (
 )
 from emulator.plugins import Lazy
 from emulator.providers import gemini_openai_urls
-from emulator.providers.base import Allowance, ErrorSpec, Limits, NameList, Operation, Price, Provider, Settings, bearer
+from emulator.providers.base import Allowance, ErrorSpec, Limits, NameList, Operation, Provider, Settings, bearer
 from emulator.providers.gemini_models import (
     CONTEXT,
     DIMENSIONS,
@@ -203,9 +203,6 @@ class Gemini(Provider[GeminiSettings]):
     def credential_in(self, headers: Mapping[str, str], query: str) -> str | None:
         return google_key(headers, query) or bearer(headers)
 
-    def credential(self, headers: Mapping[str, str]) -> str | None:
-        return headers.get(KEY_HEADER) or bearer(headers)
-
     def model_named(self, name: str, method: str) -> str:
         """Returns the model for a name in a URL. Raises ProviderError."""
         model = LATEST.get(name, name)
@@ -257,9 +254,6 @@ class Gemini(Provider[GeminiSettings]):
         details = quota_details(quota, str(row.limit), request.model, f"{ceil(seconds)}s")
         return ErrorReply(name="rate_limited", message=message, body=envelope(429, message, details=details))
 
-    def price_of(self, model: str, moment: float) -> Price:
-        return price_of(model)
-
     def cost(self, usage: Usage, model: str, moment: float) -> Decimal:
         price = self.settings.price or price_of(model, usage.prompt)
         return price.of(usage)
@@ -297,9 +291,6 @@ class Gemini(Provider[GeminiSettings]):
         if not wants_events(http_request):
             reply = replace(reply, body=[reply.body])
         return super().error(reply, http_request, request_id)
-
-    def error_body(self, row: ErrorSpec, request_id: str) -> Any:
-        return refusal_of(row, "gemini-2.5-flash")
 
 
 STATUSES = {

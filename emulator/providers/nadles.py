@@ -171,9 +171,6 @@ class NadlesChat(NadlesStream):
             content = f"<think>\n{reply.reasoning}\n</think>\n\n{content}"
         return replace(reply, reasoning=None, content=content)
 
-    def unshown(self, reply: Reply) -> tuple[str, ...]:
-        return ()
-
     def make_id(self, entropy: bytes) -> str:
         return f"chatcmpl-{entropy[:16].hex()}"
 

@@ -149,9 +149,9 @@ def read_tools(offers: Any) -> tuple[Tool, ...]:
     tools = []
     for offer in offers or ():
         said = offer.function if offer.type == "function" else offer.custom
-        if said is not None:
-            parameters = PLAIN_TEXT if offer.type == "custom" else said.parameters or {}
-            tools.append(Tool(said.name, said.description or "", parameters))
+        assert said is not None, "an offer without its member has been refused"
+        parameters = PLAIN_TEXT if offer.type == "custom" else said.parameters or {}
+        tools.append(Tool(said.name, said.description or "", parameters))
     return tuple(tools)
 
 

@@ -61,9 +61,7 @@ class OpenAILimits(Provider[OpenAISettings]):
         wait = {"retry-after": str(ceil(seconds)), "retry-after-ms": str(ceil(seconds * 1000))}
         return ErrorReply(name="rate_limited", message=message, type=kind, headers=wait)
 
-    def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
-        if requests is None:
-            return None
+    def rate_limit_message(self, requests: int, seconds: float | None) -> str | None:
         unit = {60.0: "requests per min (RPM)", 86400.0: "requests per day (RPD)"}.get(seconds or 0, "requests")
         return (
             f"Rate limit reached in organization {ORGANIZATION} on {unit}: Limit {requests}, Used {requests}, "

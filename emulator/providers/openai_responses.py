@@ -175,9 +175,8 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
         return request.http_request.operation == "responses" and request.body.get("store") is not False
 
     def keep(self, completion: Completion, request: ModelRequest, begins: float, ready: float) -> None:
-        store: ResponseStore | None = request.http_request.store
-        if store is None:
-            return
+        store = request.http_request.store
+        assert store is not None, "routing gives every request one"
         body = super().body(completion, request)
         if body["background"] and body["status"] == "completed":
             body["completed_at"] = int(ready)

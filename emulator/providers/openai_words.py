@@ -79,8 +79,6 @@ def empty(param: str) -> ProviderError:
 
 def shown(value: Any) -> str:
     """Formats a value for an error message."""
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return f"'{value}'" if isinstance(value, str) else str(value)

@@ -159,7 +159,7 @@ class Serevix(
 
     # Errors
 
-    def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
+    def rate_limit_message(self, requests: int, seconds: float | None) -> str | None:
         if self.settings.error_profile == "openai":
             return None
         minutes = 43200 if seconds is None else max(1, round(seconds / 60))

@@ -112,8 +112,6 @@ class App:
         self._control: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
         if PENDING in scope:
             await self._answer(scope[PENDING], scope, send)
             return

@@ -45,24 +45,31 @@ class Awaiting:
 
     def hand_over(self) -> None:
         """Leaves the rest to a task."""
-        if (coroutine := self._coroutine) is not None:
-            self._coroutine = None
-            if isinstance(self._future, Reply):
-                self._future.then(None)
-            else:
-                self._future.remove_done_callback(self._go_on)
-            self._future._asyncio_future_blocking = True
-            self._hand_on(coroutine, self._future)
-            ended(self._app)
+        coroutine, self._coroutine = self._coroutine, None
+        assert coroutine is not None  # once it goes on, nobody can reach this
+        if isinstance(self._future, Reply):
+            self._future.then(None)
+        else:
+            self._future.remove_done_callback(self._go_on)
+        self._future._asyncio_future_blocking = True
+        self._hand_on(coroutine, self._future)
+        ended(self._app)
 
     def _go_on(self, _: Any) -> None:
         coroutine, self._coroutine = self._coroutine, None
-        if coroutine is None:
+        if coroutine is None:  # it was handed over in the turn in which the future was done
             return
         try:
             awaited = coroutine.send(None)
         except StopIteration as stop:
             self._finish(stop.value)
+        except Exception as error:
+            self._hand_on(_failed(error), None)
         else:
             self._hand_on(coroutine, awaited)
         ended(self._app)
+
+
+async def _failed(error: Exception) -> Result:
+    """Fails in the task, which answers and logs it."""
+    raise error

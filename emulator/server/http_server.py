@@ -205,5 +205,5 @@ def _leave_to_parent() -> None:
     _running.clear()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - the tests do not run on Windows, which has no forks
     os.register_at_fork(after_in_child=_leave_to_parent)

@@ -1,7 +1,7 @@
 """The journals of all replicas in the store: a stream for each namespace, and the totals."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache, partial
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -122,8 +122,8 @@ class Journals:
         self._key = partial(shared_key, connection)
         self.word = b""
         """The token of the store's data that this replica has joined."""
-        self.complete: Callable[[], Awaitable[None]] = _nothing
-        """Writes down what replicas that are gone have left; called before reading."""
+        self.complete: Callable[[], Awaitable[None]]
+        """Writes down what replicas that are gone have left; called before reading. Set once, as all starts."""
         self._watchers: dict[str, set[asyncio.Future[None]]] = {}
 
     # Writing
@@ -266,10 +266,6 @@ class Journals:
         return self._connection.address.key(namespace, NAME)
 
 
-async def _nothing() -> None:
-    pass
-
-
 @cache
 def script() -> str:
     """Returns the script that writes a batch in one step."""
@@ -291,9 +287,3 @@ def _kept(id: bytes, arrived: bytes, row: bytes, rest: bytes, word: bytes | None
         if rest:
             known["acknowledged_after"] = moment - came
     return Kept(id, came, known)
-
-
-def once(kept: Sequence[Kept]) -> Iterator[Kept]:
-    """Returns each exchange once, in the order in which they arrived at the server."""
-    known = {each.row["number"]: each for each in kept}
-    yield from sorted(known.values(), key=lambda each: (each.arrived, each.row["number"]))

@@ -199,14 +199,15 @@ async def _send_whole(
     if planned.status not in BODILESS and (not planned.streamed or (body and cycle.scope["http_version"] == "1.0")):
         headers.append((b"content-length", b"%d" % len(body)))
     await cycle.send({"type": "http.response.start", "status": planned.status, "headers": headers})
-    sent = 0
+    sent, now = 0, clock.now()
     while len(body) - sent > MAX_WRITE and not handle.is_lost:
         piece = body[sent : sent + MAX_WRITE]
         await cycle.send({"type": "http.response.body", "body": piece, "more_body": True})
         sent += MAX_WRITE
     if not handle.is_lost:
         await cycle.send({"type": "http.response.body", "body": body[sent:] if sent else body, "more_body": False})
-    now = clock.now()
+    if sent or not cycle.response_complete:  # it may have waited for a slow reader
+        now = clock.now()
     if cycle.response_complete:
         return Playback("complete", len(body), sum(len(run.pieces) for run in planned.runs), now, now, now - start)
     cycle.disconnected = True
@@ -223,8 +224,8 @@ def send_in_one(answer: PlannedBody | Sequence[Step], start: float, clock: Clock
     body = answer.body()
     if len(body) > MAX_WRITE:
         return None
+    now = clock.now()  # first: whoever has the answer may ask another process at once
     handle.write(_in_one(answer, body, handle))
-    now = clock.now()
     return Playback("complete", len(body), sum([len(run.pieces) for run in answer.runs]), now, now, now - start)
 
 
@@ -232,8 +233,8 @@ def send_recollection(recollection: Recollection, start: float, clock: Clock, ha
     """Sends a cached answer in one write, on a connection that accepts it and stays open."""
     answer, own = recollection.answer, _default_lines.of(handle.protocol.server_state.default_headers)
     data, size = answer.whole.sent(recollection.values, own, recollection.headers)
-    handle.write(data)
     now = clock.now()
+    handle.write(data)
     return Playback("complete", size, answer.frames, now, now, now - start)
 
 

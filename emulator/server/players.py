@@ -161,11 +161,12 @@ class Player(FramePlayer):
         """Whether it may end by then. The speed of virtual time is unknown."""
         return not isinstance(self.clock, WallClock) or self.last_due() <= self.clock.now() + seconds
 
-    def finish(self, ended: Ended) -> None:
+    def finish(self, ended: Ended, now: float | None = None) -> None:
+        """now: the time before its last bytes were sent. Whoever has these may ask again, elsewhere, at once."""
         if not self.is_over:
             self.playback, self.is_over = self.progress(), True
             self.playback.ended = ended
-            self.playback.ended_at = self.clock.now()
+            self.playback.ended_at = self.clock.now() if now is None else now
             if self.afterwards is not None and ended == "complete":
                 self.handle.next = self.afterwards.next
             if self.on_end is not None:
@@ -244,9 +245,10 @@ class BodyPlayer(Player):
     def advance(self) -> None:
         if self.is_held:
             return
+        now = self.clock.now()
         if self.framing is None:
             self.open()
-        now, run, offset = self.clock.now(), self.run, self.offset
+        run, offset = self.run, self.offset
         first = due = self.start + self.at[self.index]
         frames: list[bytes] = []
         size = 0
@@ -274,7 +276,7 @@ class BodyPlayer(Player):
                 self._enter(run)
             self.run, self.offset = run, offset
         if run is None:
-            self.finish("complete")
+            self.finish("complete", now)
         else:
             self.go_on_at(due)
 
@@ -323,10 +325,11 @@ class StepPlayer(Player):
         return max(self.start + max((step.at for step in rest), default=0.0), self.clock.now() + gaps)
 
     def advance(self) -> None:
+        now = None
         while not self.is_over and self.ending == "client_closed":
             if self.index == len(self.steps):
-                return self.finish("complete")
-            step = self.steps[self.index]
+                return self.finish("complete", now)
+            step, before = self.steps[self.index], now
             now = self.clock.now()
             due = self.start + step.at
             if isinstance(step, Data) and step.gap and self.playback.last_sent is not None:
@@ -336,6 +339,8 @@ class StepPlayer(Player):
             if isinstance(step, Hang) or (self.is_held and isinstance(step, Head | Data | Raw)):
                 return None  # nothing more to do until the client leaves or continues reading
             self.index += 1
+            if isinstance(step, End) and self.framing != "chunks" and before is not None:
+                now = before  # the client needs nothing more
             self._do(step, now)
         return None
 
@@ -377,7 +382,7 @@ class StepPlayer(Player):
                     lines = b"".join([b"%b: %b\r\n" % header for header in step.trailers])
                     self.handle.write(b"0\r\n%b\r\n" % lines)
                     self.framing = "length"  # the body has ended
-                self.finish("complete")
+                self.finish("complete", now)
             case Close():
                 self.ending = "closed"
                 self.handle.close()

@@ -202,8 +202,6 @@ def asked_at(http_request: HttpRequest, namespace: Namespace, digest: str, numbe
 
 def _note(app: App, namespace: Namespace, exchange: Exchange, asked: Asked, read: "asyncio.Future[Seen]") -> None:
     """Completes the record of an ended exchange whose response has been parsed."""
-    if read.cancelled():
-        return
     seen = read.result()
     is_model = asked.operation is not None and asked.operation.is_completion
     exchange.outcome = "error" if exchange.status >= 400 else "reply" if is_model else "listing"

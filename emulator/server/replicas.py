@@ -50,9 +50,10 @@ class Replicas:
     def __init__(self, connection: RedisConnection, clock: Clock) -> None:
         self.on_ended: Callable[[dict[str, int]], None] = lambda _: None
         """Called with the highest number in each namespace whose journal has new exchanges."""
-        self.on_joined: Callable[[bool], Awaitable[None]] | None = None
-        """Called each time this replica has joined; True if the store has lost its data in between."""
-        self.complete: Callable[[], Awaitable[None]] | None = None
+        self.on_joined: Callable[[bool], Awaitable[None]]
+        """Called each time this replica has joined; True if the store has lost its data in between. Set before the
+        start, like `complete`."""
+        self.complete: Callable[[], Awaitable[None]]
         """Writes down what replicas that are gone have left."""
         self.bus = Bus(connection, clock)
         self._connection = connection
@@ -187,8 +188,7 @@ class Replicas:
 
     async def _joined(self, has_lost: bool) -> None:
         await self.look()
-        if self.on_joined is not None:
-            await self.on_joined(has_lost)
+        await self.on_joined(has_lost)
         for kind in (GONE, JOINED):  # so that all request continuing answers again
             self.bus.send(kind, ALL, 0, b"")
         self._talk.restart_streams()
@@ -209,7 +209,7 @@ async def _beat(replicas: Replicas, connection: RedisConnection, clock: Clock) -
         if not connection.is_gone:
             with contextlib.suppress(StoreGone):
                 await replicas.bus.beat((*KEPT, *spool_names(replicas.bus.member)))
-                if replicas.complete is not None and replicas.joining.word:
+                if replicas.joining.word:
                     await replicas.complete()
                 await replicas.joining.look()
                 await replicas.look()

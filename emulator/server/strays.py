@@ -17,7 +17,7 @@ from emulator.wire import Header, PlannedBody, single
 
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z.:_~!$&'()*+,;=-]*\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 _VERSIONS = ("1.0", "1.1")
-_OF_THE_CLIENT = re.compile(r"(?:/chat)?/completions|/models|/v1/messages|/responses|/embeddings")
+_OF_THE_CLIENT = re.compile(r"(?:(?:/chat)?/completions|/models|/v1/messages|/responses|/embeddings)$")
 """The paths that the providers' own clients append to a base URL."""
 _MOST_NAMED = 3
 
@@ -94,10 +94,7 @@ def without_endpoint(call: RecordedRequest, provider: Provider) -> str:
     if operation is None:
         paths = ", ".join(dict.fromkeys(operation.path for operation in provider.operations))
         return f"{call.provider} has no {path}; its paths are {paths}"
-    base = operation.path
-    for tail in _OF_THE_CLIENT.finditer(operation.path):
-        if tail.end() == len(operation.path):
-            base = operation.path[: tail.start()]
+    base = _OF_THE_CLIENT.sub("", operation.path)
     return f"{call.provider} has no {path}, but {operation.path}: as the base URL, try …/{call.provider}{base}"
 
 

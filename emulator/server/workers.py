@@ -49,7 +49,11 @@ def reserve(host: str, port: int) -> socket.socket:
         bind(host, port, listens=False).close()
     sock = bind(host, port, listens=False, shares_port=True)
     if not port:
-        _claim(host, sock.getsockname()[1])
+        try:
+            _claim(host, sock.getsockname()[1])
+        except BindError:
+            sock.close()
+            raise
     return sock
 
 
@@ -99,7 +103,7 @@ def write_within(descriptor: int, text: str, seconds: float = WRITE_TIMEOUT) -> 
         with contextlib.suppress(OSError):  # includes TimeoutError
             while view:
                 view = view[os.write(descriptor, view) :]
-    except TimeoutError:  # the alarm came just after the last byte
+    except TimeoutError:  # pragma: no cover - the alarm came just after the last byte
         pass
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -153,7 +157,7 @@ class _Supervisor:
         self._next_index = 1
         self._number = 0
         self._boxes = Boxes(number, MAX_BYTES)
-        self._broker = Broker(self._boxes.count)
+        self._broker = Broker(len(self._boxes))
         self._shared = Shared()
         self._due: list[tuple[float, str]] = []
         """The start times of replacements, each with its message."""
@@ -238,7 +242,7 @@ class _Supervisor:
             if pid:
                 self._workers.remove(worker)
                 self._broker.lost(worker.index)
-                if worker.pipe >= 0:
+                if worker.pipe >= 0:  # pragma: no cover - it ended since its pipe was looked at
                     os.close(worker.pipe)
                 self._ended(worker, os.waitstatus_to_exitcode(status))
 

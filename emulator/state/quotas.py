@@ -224,7 +224,9 @@ def too_many_open(provider: Provider, now_open: int, most: int) -> ProviderError
 
 def used_up(provider: Provider, quota: Quota, end: float, now: float, *, by_requests: bool) -> ProviderError:
     """Returns the error for a quota that is used up until `end`."""
-    words = provider.rate_limit_message(quota.requests, quota.seconds) if by_requests else None
+    words = None
+    if by_requests and quota.requests is not None:
+        words = provider.rate_limit_message(quota.requests, quota.seconds)
     wait = {} if isinf(end) else {"retry-after": str(max(1, ceil(end - now)))}
     return provider_error("rate_limited", words, headers=wait)
 

@@ -5,7 +5,7 @@
 `WireShape` of the exchange reads its wire format (`attempts.py`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from emulator.verdict import acknowledged
@@ -104,8 +104,3 @@ def _is_judged(attempt: Attempt) -> bool:
 
 def _is_own(attempt: Attempt) -> bool:
     return "x-emulator-error" in attempt.response_headers
-
-
-def codes(verdict: Verdict) -> Sequence[str]:
-    """Returns the codes of the findings, each once."""
-    return tuple(dict.fromkeys(finding.code for finding in verdict.findings))

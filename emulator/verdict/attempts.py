@@ -238,11 +238,6 @@ class Attempt(_Recorded):
         return self.ended == "client_closed" and not self.has_end
 
     @property
-    def has_failed(self) -> bool:
-        """Whether a client has a reason to retry."""
-        return self.ended is not None and not self.is_whole
-
-    @property
     def is_retryable(self) -> bool:
         """Whether it failed temporarily, before any output."""
         if self.response_headers.get("x-should-retry") == "false":

@@ -14,6 +14,7 @@ from test_framing import BODY, EVENTS, chunked
 from emulator import Emulator
 from emulator.faults import fault_of
 from emulator.faults.base import FaultContext, NotApplicable
+from emulator.faults.selection import FaultRegistry
 from emulator.providers import PROVIDERS
 from emulator.server.protocol import ConnectionHandle
 from emulator.wire import Afterwards, Close, Data, End, Hang, Head, Raw, Refuse, Reset, ResetAccepts, Step
@@ -212,6 +213,18 @@ def wait_until_open(live: Live) -> None:
     listener_control = live.emulator._server.listener_control
     assert listener_control is not None
     eventually(lambda: listener_control.is_open)
+
+
+def test_faults_of_a_port_end_with_their_time_and_with_the_server() -> None:
+    with Emulator(SCENARIO) as emulator:
+        control = emulator._server.listener_control
+        assert control is not None
+        emulator._server.call(lambda: control.reset_accepts(1, 0.0))
+        assert not control.is_untouched
+        assert Live(emulator).exchange("close") == (b"", "eof")
+        assert control.is_untouched
+    control.refuse(60)  # another worker may say so as this one ends
+    assert control.is_untouched
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
@@ -423,3 +436,12 @@ def test_what_cannot_be_done_to_an_answer_is_reported(reason: str) -> None:
     with pytest.raises(NotApplicable) as raised:
         rewritten(fault, steps)
     assert str(raised.value) == reason
+
+
+def test_live_faults_break_either_handshakes_or_answers() -> None:
+    registry = FaultRegistry()
+    handshake, answer = registry.add(fault_of("tls_expired")), registry.add(fault_of("reset"))
+    queued = registry.push(fault_of("tls_refused"))
+    assert [each.id for each in registry.armed(of_handshake=False)] == [answer]
+    assert [each.id for each in registry.armed(of_handshake=True)] == [queued, handshake]
+    assert [each.id for each in registry.armed()] == [handshake, answer]

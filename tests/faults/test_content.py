@@ -365,6 +365,11 @@ def test_an_error_event_is_the_error_of_the_provider(virtual: Virtual, provider:
     assert (text_of(healthy), last) == ("Hé, you", reported)
 
 
+def test_separators_stand_behind_texts_only(virtual: Virtual) -> None:
+    _, thought, *_ = virtual.events("odd_separators", "Think", provider="serevix")
+    assert choices_in(thought)[0]["delta"] == {"content": None, "reasoning_content": "So\u2028\u2029\x85"}
+
+
 @pytest.mark.parametrize("provider", EVERY_PROVIDER)
 def test_a_truncated_stream_has_no_finish_reason_and_no_usage(virtual: Virtual, provider: str) -> None:
     chunks = virtual.events("truncate:after_tokens=3", provider=provider)
@@ -535,6 +540,7 @@ def test_every_two_faults_of_content_get_along(virtual: Virtual, part: str) -> N
         ("no_done", "Hi", False, "the answer is not a stream"),
         ("truncate", "Hi", False, "the answer is not a stream"),
         ("duplicate_chunk:nth=9", "Hi", True, "the stream has 4 deltas"),
+        ("duplicate_chunk:renumber=true", "Hi", True, "the events have no numbers"),
         ("bad_json_event", "Silence", True, "the stream has 0 deltas"),
         ("cumulative", "Call", True, "the answer has no text"),
         ("tool_arguments", "Hi", True, "the answer calls no tool"),

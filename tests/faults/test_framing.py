@@ -11,6 +11,7 @@ from raw import Live
 from rawhttp import Response
 from tables import each_of
 
+from emulator.dialects.wire_shape import WireShape
 from emulator.engine import Options, PlannedResponse
 from emulator.faults import fault_of
 from emulator.faults.base import FaultContext, NotApplicable
@@ -343,8 +344,20 @@ OTHERS: dict[str, tuple[str, list[Step], bool]] = {
         [STREAM, Data(b"data: {\ndata: }\n\n", "content"), End()],
         True,
     ),
+    "the comments would have more than 67108864 bytes": ("comments:place=inside,length=16777216", STEPS, True),
     "the answer would have more than 200000 pieces": ("split", [STREAM, Data(b"." * 200_002), End()], True),
 }
+
+
+def test_an_event_that_is_nothing_but_the_end_is_cut_off_whole() -> None:
+    last = Data(b'data: {"choices":[]}\n\n', "content", 1, 0.2, also=frozenset({"usage"}))
+    assert rewritten("truncate:after_events=9", [STREAM, FIRST, last, End(0.2)]) == [STREAM, FIRST, End(0.2)]
+
+
+def test_a_dialect_may_have_nothing_to_send_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulator.dialects.chat_shape.ChatShape.late_text", WireShape.late_text)
+    with pytest.raises(NotApplicable, match="this dialect has no event to send late"):
+        rewritten("data_after_done")
 
 
 @each_of("reason", OTHERS)

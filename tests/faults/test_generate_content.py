@@ -24,6 +24,7 @@ SCENARIO: dict[str, Any] = {
             "reply": {"content": "I see.", "tool_calls": [{"name": "f", "arguments": '{"a":1}'}], "id": ID},
         },
         {"match": {"prompt": "Slow"}, "reply": {"content": "Hi", "id": ID}, "pace": {"ttft": 25}},
+        {"match": {"prompt": "Block"}, "reply": {"content": "", "finish_reason": "content_filter"}},
         {"match": {"prompt": "Refuse"}, "error": "overloaded"},
     ],
     "providers": {"gemini": {"chunk_tokens": 1}},
@@ -71,6 +72,7 @@ BODY: Event = {
     "modelVersion": MODEL,
     "responseId": ID,
 }
+BLOCKED: Event = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "modelVersion": MODEL}
 OVERLOADED: Event = {
     "error": {"code": 503, "message": "The model is overloaded. Please try again later.", "status": "UNAVAILABLE"}
 }
@@ -241,6 +243,7 @@ STREAMS: dict[str, str] = {
     "gzip": sse(*HEALTHY),
     "no_trailing_blank": sse(*HEALTHY)[:-4] + "\n",
     "odd_separators": sse(*HEALTHY).replace('"So"', '"So\u2028\u2029\u0085"'),
+    "error_event:name=content_policy": sse(*CUT, BLOCKED),
     "keepalive_comments:count=1": ": keep-alive\n\n" + sse(*HEALTHY),
 }
 
@@ -275,6 +278,17 @@ def test_a_whole_answer_goes_wrong_in_the_terms_of_the_dialect(fault: str, conte
     assert (text, notes) == (laid_out(CHANGED[fault]) + "\n", ())
 
 
+def test_an_answer_that_was_blocked_has_unknown_members_too(content: Content) -> None:
+    (candidate,) = content.post("unknown_fields", "Block", method=WHOLE).json()["candidates"]
+    assert list(candidate) == ["finishReason", "index", "safetyRatings", "x_unknown"]
+
+
+def test_an_event_without_usage_makes_no_event_without_candidates(content: Content) -> None:
+    text, notes = content.answered("truncate; empty_choices_chunk:where=last")
+    why = "this dialect has no event without choices, or another fault removed them"
+    assert (text, notes) == (sse(*CUT), (f"fault empty_choices_chunk (header) was skipped: {why}",))
+
+
 def test_an_error_under_200_has_googles_envelope(content: Content) -> None:
     response = content.post("error_200:name=overloaded", method=WHOLE)
     assert (response.status_code, response.json()) == (200, OVERLOADED)
@@ -290,6 +304,7 @@ ARRAYS = {
     "finish_reason:value=length": array(*HEALTHY[:-1], ended("MAX_TOKENS")),
     "duplicate_chunk:nth=3": array(*HEALTHY[:3], *HEALTHY[2:]),
     "missing_fields": array(*map(without("responseId", "modelVersion"), HEALTHY)),
+    "error_event:name=content_policy": array(*CUT, BLOCKED),
     "data_after_done": array(*HEALTHY) + laid_out(late(" (after the end)")) + BETWEEN,
 }
 

@@ -280,6 +280,12 @@ def test_a_whole_message_goes_wrong_in_the_terms_of_the_dialect(fault: str, mess
     assert (json.loads(text), notes) == (WHOLE[fault], ())
 
 
+def test_a_block_that_another_fault_leaves_no_place_for_is_skipped(messages: Messages) -> None:
+    text, notes = messages.answered("empty_choices:value=null; unknown_block", stream=False)
+    assert json.loads(text) == with_members(content=None)
+    assert notes == ("fault unknown_block (header) was skipped: another fault removed the place for the block",)
+
+
 def test_broken_arguments_come_in_pieces_as_they_are_and_whole_as_a_text(messages: Messages) -> None:
     stream, _ = messages.answered("tool_arguments", "Call")
     events = [json.loads(line.removeprefix("data: ")) for line in stream.splitlines() if line.startswith("data: ")]
@@ -306,6 +312,7 @@ def test_an_unknown_tool_is_called_in_either_form(messages: Messages) -> None:
 
 
 NOT_HERE = {
+    "unknown_event:after_events=999": "the stream has 14 events",
     "empty_choices_chunk": "this dialect has no event without choices, or another fault removed them",
     "cumulative:where=message": "this dialect has no place for the whole text next to a delta",
     "tool_index:form=id_repeated": "the answer calls no tool, or too few to make a difference",
@@ -317,6 +324,22 @@ NOT_HERE = {
 def test_what_there_is_not_in_the_dialect_is_reported(fault: str, messages: Messages) -> None:
     kind = fault.partition(":")[0]
     assert messages.answered(fault) == (sse(*HEALTHY), (f"fault {kind} (header) was skipped: {NOT_HERE[fault]}",))
+
+
+def test_a_block_has_no_place_in_an_answer_that_another_fault_has_emptied_or_cut(messages: Messages) -> None:
+    for faults, stream, reason in (
+        ("empty_choices:value=null; unknown_block", False, "another fault removed the place for the block"),
+        ("truncate; unknown_block", True, "another fault removed the end of the answer"),
+    ):
+        messages.post(faults, stream=stream)
+        assert messages.last().notes == (f"fault unknown_block (header) was skipped: {reason}",)
+
+
+@pytest.mark.parametrize("fault", ["tool_index:form=id_repeated", "tool_index:form=name_split"])
+def test_a_call_that_begins_with_a_block_is_named_once(fault: str, messages: Messages) -> None:
+    stream, notes = messages.answered(fault, "Call")
+    assert stream == messages.post("", "Call").text
+    assert notes == (f"fault tool_index (header) was skipped: {NOT_HERE[fault]}",)
 
 
 SILENT = {"hang", "stall", "done_then_open"}

@@ -226,6 +226,19 @@ def test_an_empty_answer_is_only_its_frame(endpoint: Endpoint) -> None:
     assert endpoint.post("empty_choices:value=null", stream=False).json() == {**endpoint.body, "output": None}
 
 
+def test_what_another_fault_has_removed_can_not_be_changed(endpoint: Endpoint) -> None:
+    _, notes = endpoint.answered("empty_choices:value=null; unknown_item", stream=False)
+    assert notes == ("fault unknown_item (header) was skipped: another fault removed the place for the item",)
+    _, notes = endpoint.answered("missing_fields:fields=text+delta; null_content")
+    assert notes == ("fault null_content (header) was skipped: there is no text that could be null",)
+    bare = read(endpoint.answered("error_event:form=bare,after_tokens=0")[0])[-1]
+    assert bare == endpoint.post("overloaded").json()
+    assert endpoint.answered("error_event:form=array") == (
+        sse(*endpoint.healthy),
+        ("fault error_event (header) was skipped: this dialect has no errors of form=array",),
+    )
+
+
 def test_whole_responses_go_wrong_in_the_terms_of_the_dialect(endpoint: Endpoint) -> None:
     body = endpoint.body
     facts = ("id", "object", "created_at", "model")
@@ -254,6 +267,12 @@ NOT_HERE = {
     "tool_index:form=id_repeated": "the answer calls no tool, or too few to make a difference",
     "usage:form=twice": "in this dialect, a stream may report the usage twice",
 }
+
+
+def test_an_added_item_is_numbered_from_zero_where_the_events_have_lost_their_numbers(endpoint: Endpoint) -> None:
+    text, notes = endpoint.answered("missing_fields:fields=sequence_number; unknown_item")
+    numbers = [event.get("sequence_number") for event in read(text)]
+    assert (numbers, notes) == ([*[None] * (len(endpoint.healthy) - 1), 0, 1, None], ())
 
 
 @pytest.mark.parametrize("fault", NOT_HERE)

@@ -147,6 +147,14 @@ def test_waiting_adds_to_the_pace(virtual: Virtual, fault: str, streamed: bool, 
     assert virtual.waited() == seconds
 
 
+def test_a_stream_that_is_cut_before_its_headers_has_them_nevertheless(virtual: Virtual) -> None:
+    data, ending = virtual.get("hang:seconds=5; truncate:after_seconds=1", streamed=True)
+    exchange = virtual.record()
+    assert exchange.playback is not None
+    assert exchange.playback.ended_at == exchange.started + 5
+    assert (data, ending) == (stream(), "eof")
+
+
 def test_the_headers_of_a_late_answer_come_at_once(virtual: Virtual) -> None:
     """A proxy that waits for headers only sees nothing of it."""
     length = b"content-length: %d\r\n" % len(BODY.encode())

@@ -20,6 +20,7 @@ RULES: list[Json] = [
     {"match": {"prompt": "look"}, "reply": {"reasoning": "Hm.", "tool_calls": [{"name": "look", "id": "toolu_1"}]}},
     {"match": {"prompt": "refuse"}, "reply": {"content": "", "finish_reason": "content_filter", **FIXED}},
     {"match": {"prompt": "slow"}, "reply": {"content": "Hello", **FIXED}, "pace": {"ttft": 35}},
+    {"match": {"prompt": "search"}, "reply": {"blocks": [{"search": {"query": "q", "error": "max_uses_exceeded"}}]}},
     {"match": {"prompt": "colour"}, "reply": {"content": "The sky is blue.", **FIXED}},
     {"reply": {"content": "ok", **FIXED}},
 ]
@@ -173,6 +174,12 @@ class TestAnswers:
         assert start["content_block"]["input"] == {}
         pieces = [event["delta"].get("partial_json", "") for event in events if event["type"] == "content_block_delta"]
         assert json.loads("".join(pieces)) == {"query": "rivers of Europe"}
+
+    def test_a_search_that_failed_says_why(self, endpoint: Endpoint) -> None:
+        tool = {"type": "web_search_20250305", "name": "web_search"}
+        asked, found = endpoint.post("search", tools=[tool]).json()["content"]
+        error = {"type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"}
+        assert found == {"type": "web_search_tool_result", "tool_use_id": asked["id"], "content": error}
 
 
 class TestThinking:
@@ -726,6 +733,12 @@ class TestBesideMessages:
         price = Decimal(per_million)
         tokens = reported["input_tokens"] * price + reported["output_tokens"] * 5 * price
         assert endpoint.emulator.journal[-1].cost == tokens / 1_000_000
+
+    def test_a_price_of_the_settings_replaces_that_of_the_model(self, configured: Any) -> None:
+        endpoint = configured(price={"prompt": 3, "cached": 1, "completion": 7})
+        reported = endpoint.post("greet").json()["usage"]
+        tokens = reported["input_tokens"] * 3 + reported["output_tokens"] * 7
+        assert endpoint.emulator.journal[-1].cost == tokens
 
     def test_haiku_costs_more_for_long_prompts(self, configured: Any) -> None:
         endpoint = configured()

@@ -11,11 +11,17 @@ from emulator import Emulator
 
 ID = "d5f0d4b6-7f5d-4f5b-9f3e-0123456789ab"
 FIXED: dict[str, Any] = {"id": ID, "created": 1}
+BLOCKS: list[dict[str, Any]] = [
+    {"thought": "Hm.", "encrypted": "ZW5j"},
+    {"search": {"query": "news", "error": "unavailable"}},
+    {"text": "Nothing."},
+]
 RULES: list[dict[str, Any]] = [
     {"match": {"tool_result": {"name": "look"}}, "reply": {"content": "Seen.", **FIXED}},
     {"match": {"prompt": "greet", "turn": 2}, "reply": {"content": "Again.", **FIXED}},
     {"match": {"prompt": "greet"}, "reply": {"reasoning": "Hm.", "content": "Hello", **FIXED}},
     {"match": {"prompt": "slow"}, "reply": {"content": "Hello", **FIXED}, "pace": {"ttft": 25}},
+    {"match": {"prompt": "blocks"}, "reply": {"blocks": BLOCKS}},
     {"match": {"operation": "chat"}, "reply": {"content": "A chat.", **FIXED}},
 ]
 Json = dict[str, Any]
@@ -116,10 +122,24 @@ def test_several_results_and_a_question_are_as_many_messages_of_one_turn(provide
     ]
     turns = ("look", {"role": "assistant", "content": [thought, *calls]}, {"role": "user", "content": results})
     assert provider.post(*turns).json()["content"][-1]["text"] == "Seen."
+    results[1] = {"type": "tool_result", "tool_use_id": "b"}
+    assert provider.post(*turns).json()["content"][-1]["text"] == "Seen."
     assert (
         provider.post("greet", {"role": "assistant", "content": "Hello"}, "greet").json()["content"][-1]["text"]
         == "Again."
     )
+
+
+def test_a_failed_search_and_a_sealed_thought_are_blocks(provider: Endpoint) -> None:
+    sealed, query, found, text = provider.post("blocks").json()["content"]
+    assert sealed == {"type": "redacted_thinking", "data": "ZW5j"}
+    assert query == {"type": "server_tool_use", "id": query["id"], "name": "web_search", "input": {"query": "news"}}
+    assert found == {
+        "type": "web_search_tool_result",
+        "tool_use_id": query["id"],
+        "content": {"type": "web_search_tool_result_error", "error_code": "unavailable"},
+    }
+    assert text == {"type": "text", "text": "Nothing."}
 
 
 def test_rules_that_name_an_operation_keep_dialects_apart(provider: Endpoint) -> None:

@@ -205,6 +205,7 @@ def test_an_alias_is_answered_under_the_name_of_the_model_that_serves_it(
             "deepseek-flash",
             "deepseek-v4-flash, deepseek-v4-pro, and deepseek-v4-flash-vision-exp",
         ),
+        ({"profile": "2026-07-24", "pro_retired": True}, "deepseek-chat", "deepseek-v4-flash or deepseek-v4-pro"),
         ({"models": ["mine"]}, "deepseek-flash", "mine"),
     ],
 )
@@ -360,6 +361,11 @@ def test_so_many_answers_may_be_open(serving: Serving, http: httpx.Client, concu
         assert second.json()["error"]["message"].startswith(
             "Your current concurrency is 2, which exceeds your concurrency limit of 1"
         )
+
+
+def test_a_profile_says_how_many_answers_may_be_open(world: Made) -> None:
+    here = world(concurrency="profile")
+    assert here.chat("deepseek-v4-pro").status_code == 200
 
 
 # Images

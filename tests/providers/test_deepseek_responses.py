@@ -12,6 +12,11 @@ from emulator import Emulator
 FIXED: dict[str, Any] = {"id": "resp_1", "created": 1}
 RULES: list[dict[str, Any]] = [
     {"match": {"tool_result": {"name": "look"}}, "reply": {"content": "Seen.", **FIXED}},
+    {"match": {"prompt": "greet", "turn": 3}, "reply": {"content": "Thrice.", **FIXED}},
+    {
+        "match": {"prompt": "silent"},
+        "reply": {"blocks": [{"text": ""}, {"tool_call": {"name": "look", "arguments": ""}}]},
+    },
     {"match": {"prompt": "greet", "turn": 2}, "reply": {"content": "Again.", **FIXED}},
     {"match": {"prompt": "greet"}, "reply": {"reasoning": "Hm.", "content": "Hello", **FIXED}},
     {"match": {"prompt": "look"}, "reply": {"tool_calls": [{"name": "look", "arguments": {"at": "it"}, "id": "c"}]}},
@@ -238,6 +243,26 @@ def test_what_the_model_said_in_several_items_is_one_turn(endpoint: Endpoint) ->
     assert answer["output"][-1]["content"][0]["text"] == "Seen."
     again = endpoint.post([user("greet"), said, {"role": "developer", "content": "hm"}, user("greet")]).json()
     assert again["output"][-1]["content"][0]["text"] == "Again."
+
+
+def test_a_thought_after_an_answer_begins_another_turn(endpoint: Endpoint) -> None:
+    said = {"type": "message", "role": "assistant", "content": "Hello"}
+    two_turns = endpoint.post([user("greet"), THOUGHT, said, THOUGHT, said, user("greet")])
+    one_turn = endpoint.post([user("greet"), THOUGHT, said, said, user("greet")])
+    assert [each.json()["output"][-1]["content"][0]["text"] for each in (two_turns, one_turn)] == ["Thrice.", "Again."]
+
+
+def test_instructions_that_say_nothing_change_nothing(endpoint: Endpoint) -> None:
+    answers = [endpoint.post(instructions=each).json() for each in (None, "", ...)]
+    assert [each["output"][-1]["content"][0]["text"] for each in answers] == ["Hello"] * 3
+    assert [each["usage"]["input_tokens"] for each in answers] == [answers[-1]["usage"]["input_tokens"]] * 3
+
+
+def test_a_text_and_arguments_without_letters_have_no_delta(endpoint: Endpoint) -> None:
+    events = endpoint.stream("silent")
+    assert not [event for event in events if event["type"].endswith(".delta")]
+    assert [event["arguments"] for event in events if event["type"].endswith("arguments.done")] == [""]
+    assert [event["text"] for event in events if event["type"] == "response.output_text.done"] == [""]
 
 
 def test_items_that_it_does_not_know_and_members_without_effect_are_ignored(endpoint: Endpoint) -> None:

@@ -29,6 +29,15 @@ RULES: list[Json] = [
         "match": {"prompt": "news"},
         "reply": {"content": "Rain.", "summaries": [{"url": "https://a.example/x", "summary": "It rains."}]},
     },
+    {"match": {"prompt": "broken"}, "reply": {"tool_calls": [{"name": "look", "arguments": "at it"}]}},
+    {
+        "match": {"prompt": "signed"},
+        "reply": {"blocks": [{"thought": "Hm.", "signature": "c2ln"}, {"tool_call": {"name": "look"}}]},
+    },
+    {
+        "match": {"prompt": "found"},
+        "reply": {"blocks": [{"text": "It "}, {"search": {"query": "weather"}}, {"text": "rains."}]},
+    },
     {"match": {"prompt": "limited"}, "error": "rate_limited"},
 ]
 BASE = "/v1beta/models/"
@@ -123,6 +132,13 @@ class TestWhatARequestMeans:
         ]
         assert said(endpoint.send({"contents": contents})) == answer
 
+    def test_a_result_of_several_members_is_one_text(self, endpoint: Endpoint) -> None:
+        result = {"functionResponse": {"name": "look", "response": {"result": "sun", "state": "broken"}}}
+        call = {"role": "model", "parts": [{"functionCall": {"name": "look", "args": {}}}]}
+        turns = [*asking("look")["contents"], call, {"role": "user", "parts": [result]}]
+        answer = endpoint.send({"contents": turns})
+        assert said(answer) == "It failed."
+
     def test_images_cost_258_tokens_each(self, endpoint: Endpoint) -> None:
         parts = [{"text": "greet"}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]
         usage = endpoint.send({"contents": [{"parts": parts}]}).json()["usageMetadata"]
@@ -143,6 +159,29 @@ class TestWhatARequestMeans:
         }
         events = endpoint.send(searching, "streamGenerateContent").json()
         assert events[-1]["candidates"][0]["groundingMetadata"] == whole["groundingMetadata"]
+
+    def test_a_word_that_a_rule_gives_need_not_be_json(self, endpoint: Endpoint) -> None:
+        words = {"type": "STRING", "enum": ["Hello", "Bye"]}
+        config = {"responseMimeType": "text/x.enum", "responseSchema": words}
+        assert said(endpoint.send(asking(generationConfig=config))) == "Hello"
+
+    def test_arguments_that_are_no_json_make_a_malformed_call(self, endpoint: Endpoint) -> None:
+        (candidate,) = endpoint.send(asking("broken")).json()["candidates"]
+        assert candidate == {
+            "content": {},
+            "finishReason": "MALFORMED_FUNCTION_CALL",
+            "index": 0,
+            "finishMessage": "Malformed function call: look(at it)",
+        }
+
+    def test_a_thought_may_have_its_signature_from_a_rule(self, endpoint: Endpoint) -> None:
+        (candidate,) = endpoint.send(asking("signed")).json()["candidates"]
+        assert [part.get("thoughtSignature") for part in candidate["content"]["parts"]] == ["c2ln"]
+
+    def test_a_search_has_no_part(self, endpoint: Endpoint) -> None:
+        (candidate,) = endpoint.send(asking("found")).json()["candidates"]
+        assert candidate["content"]["parts"] == [{"text": "It "}, {"text": "rains."}]
+        assert candidate["groundingMetadata"]["webSearchQueries"] == ["weather"]
 
 
 class TestStreams:
@@ -224,6 +263,9 @@ class TestRefusals:
              "required oneof field 'data' must have one initialized field\n"),
             ({"contents": [{"role": "assistant", "parts": [{"text": "x"}]}]}, "Please use a valid role: user, model."),
             ({"contents": [{"parts": [{"text": 5}]}]}, "Invalid value at 'contents[0].parts[0].text' (TYPE_STRING), 5"),
+            ({"systemInstruction": 5}, "Invalid value at 'system_instruction', 5"),
+            ({"systemInstruction": {"parts": [{"text": 5}]}}, "Invalid value at "
+             "'system_instruction.parts[0].text' (TYPE_STRING), 5"),
             ({"generationConfig": {"temperature": 3}}, "* GenerateContentRequest.generation_config.temperature: "
              "temperature must be in the range [0.0, 2.0].\n"),
             ({"generationConfig": {"maxOutputTokens": 0}}, "* GenerateContentRequest.generation_config."
@@ -434,6 +476,9 @@ class TestResellers:
 
     def test_serevix_lists_what_a_model_speaks(self, serving: Serving, http: httpx.Client) -> None:
         emulator = serving({"providers": {"serevix": {"models": ["deepseek-v3", "gemini-2.5-flash"]}}})
+        url = f"{emulator.url('serevix')}/v1/v1beta/models/gemini-2.5-pro:generateContent"
+        refused = http.post(url, json=asking(), headers={"x-goog-api-key": "k"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "model_not_found")
         rows = http.get(f"{emulator.url('serevix')}/v1/models", headers={"authorization": "Bearer k"}).json()["data"]
         assert [row["supported_endpoint_types"] for row in rows] == [["openai"], ["gemini", "openai"]]
 

@@ -132,6 +132,12 @@ def test_errors_of_google_stand_in_a_list(google: Endpoint, members: Json, statu
     assert answer.status_code == status
 
 
+def test_an_error_whose_body_is_written_out_stands_in_no_list(http: httpx.Client) -> None:
+    with Emulator({"rules": [{"error": {"status": 503, "body": "down"}}]}) as emulator:
+        answer = Endpoint(emulator, http, GOOGLE).send()
+    assert (answer.status_code, answer.text) == (503, "down")
+
+
 def test_a_key_is_needed(google: Endpoint, emulator: Emulator, http: httpx.Client) -> None:
     answer = google.send(headers={})
     message = "Missing or invalid Authorization header."

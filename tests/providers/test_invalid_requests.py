@@ -178,6 +178,19 @@ ANTHROPIC: list[tuple[Any, ...]] = [
     ),
 ]
 CHATS: list[tuple[Any, ...]] = [
+    (
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "text"}]}]},
+        "Missing required parameter: 'messages[0].content[1].text'.",
+        "messages[0].content[1].text",
+        "missing_required_parameter",
+    ),
+    (
+        {"messages": [*HI, {"role": "user", "content": None}]},
+        "Invalid value for 'content': expected a string, got null.",
+        "messages.[1].content",
+        None,
+    ),
+    ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": OPEN}}}, None),
     ({"reasoning_effort": "low"}, "Unrecognized request argument supplied: reasoning_effort", None, None),
     (
         {"model": "gpt-5", "reasoning_effort": "huge"},
@@ -417,6 +430,25 @@ CHATS: list[tuple[Any, ...]] = [
     ),
 ]
 RESPONSES: list[tuple[Any, ...]] = [
+    (
+        {"input": [{"type": "message", "role": "user"}]},
+        "Missing required parameter: 'input[0].content'.",
+        "input[0].content",
+        "missing_required_parameter",
+    ),
+    (
+        {"input": [{"type": "message", "content": "Hi"}]},
+        "Missing required parameter: 'input[0].role'.",
+        "input[0].role",
+        "missing_required_parameter",
+    ),
+    (
+        {"model": "gpt-5", "input": [{"type": "reasoning", "summary": [], "encrypted_content": "gAAAAAB" + 32 * "a"}]},
+        "The encrypted content gAAA...aaaa could not be verified. Reason: Encrypted content could not be decrypted or "
+        "parsed.",
+        None,
+        "invalid_encrypted_content",
+    ),
     (
         {"reasoning": {"effort": "low"}},
         "Unsupported parameter: 'reasoning.effort' is not supported with this model.",
@@ -932,7 +964,51 @@ def picture(role: str = "user", **members: Any) -> Json:
     return {"model": VISION, "messages": [{"role": role, "content": [{"type": "image_url", **members}]}, *HI]}
 
 
+DEEP = b"[" * 200 + b"]" * 200
+MANY = b"[" + b"0," * 200_000
+
 ELSEWHERE: list[tuple[str, str, Any, str]] = [
+    (
+        "deepseek",
+        "/chat/completions",
+        b'{"messages": 5, "x": ' + DEEP + b"}",
+        "Failed to deserialize the JSON body into the target type: missing field `model` at line 1 column 422",
+    ),
+    (
+        "deepseek",
+        "/chat/completions",
+        b'{"x": ' + MANY,
+        "Failed to parse the request body as JSON: unexpected end of data at line 1 column 400008",
+    ),
+    (
+        "deepseek",
+        "/beta/completions",
+        {"model": "deepseek-v4-pro", "prompt": "x", "stop": ["a"] * 17},
+        "Invalid stop value, the valid range of the length of stop is [0, 16]",
+    ),
+    (
+        "deepseek",
+        "/anthropic/v1/messages",
+        {
+            "model": "deepseek-v4-pro",
+            "max_tokens": 9,
+            **blocks({"type": "image", "source": {"type": "url", "url": "https://a.example/x.png"}}),
+        },
+        "This model does not support image",
+    ),
+    (
+        "maxtoken",
+        "/v1/chat/completions",
+        {"model": "qwen3-max", "messages": HI, "max_tokens": 0},
+        "max_tokens must be at least 1",
+    ),
+    (
+        "cloudsway",
+        "/v1/ai/x/google/chat/completions",
+        {"messages": 5},
+        "Failed to deserialize the JSON body into the target type: messages: invalid type: integer `5`, expected a "
+        "sequence",
+    ),
     ("deepseek", "/chat/completions", picture(), "image_url must have url"),
     (
         "deepseek",

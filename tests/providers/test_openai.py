@@ -232,6 +232,7 @@ class TestChats:
         lax = configured(strict_members=False, models=None, obfuscation=False)
         assert lax.chat(model="own", foo=1).status_code == 200
         assert "obfuscation" not in lax.chat(model="own", stream=True).text
+        assert lax.send("POST", "/embeddings", {"model": "own", "input": "x", "foo": 1}).status_code == 200
 
 
 class TestResponses:
@@ -331,6 +332,12 @@ class TestResponses:
         namespace.advance(2)
         done = endpoint.get(id).json()
         assert (done["status"], done["output"][0]["content"][0]["text"]) == ("completed", "one two three")
+        streamed = read(endpoint.respond("greet", model="gpt-4o", background=True, stream=True))
+        assert [(event["type"], event["response"]["status"]) for event in streamed[:3]] == [
+            ("response.created", "queued"),
+            ("response.queued", "queued"),
+            ("response.in_progress", "in_progress"),
+        ]
         other = endpoint.respond("slow", model="gpt-4o", background=True).json()["id"]
         assert endpoint.send("POST", f"/responses/{other}/cancel", {}).json()["status"] == "cancelled"
         namespace.advance(100)
@@ -408,6 +415,13 @@ class TestEmbeddings:
         assert body["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
         exchange = endpoint.emulator.journal[-1]
         assert (exchange.usage and exchange.usage.prompt, str(exchange.cost)) == (4, "8E-8")
+
+        (row,) = self.embed(endpoint, [1, 2, 3])["data"]
+        assert row == body["data"][0]
+
+    def test_words_that_cancel_each_other_out_have_a_vector_too(self, endpoint: Endpoint) -> None:
+        words = ["w0", "w1", "w4"]  # in one dimension, the first and the last add up to nothing
+        assert self.vectors(endpoint, *words, dimensions=1) == [[1.0], [-1.0], [1.0]]
 
     def test_what_cannot_be_embedded_is_refused(self, endpoint: Endpoint) -> None:
         for input in ("", [], ["a", ""], ["a", 1], {"a": 1}, ["x"] * 2049, "word " * 9000):
@@ -512,12 +526,14 @@ class TestWhatElseIsRead:
         assert [item["type"] for item in output] == ["web_search_call", "message"]
 
     def test_a_streamed_piece_has_its_likelihood(self, endpoint: Endpoint) -> None:
-        chunks = read(endpoint.chat("greet", stream=True, logprobs=True))
-        rows = [chunk["choices"][0] for chunk in chunks if chunk["choices"]]
-        texts = [row["delta"]["content"] for row in rows if row["delta"].get("content")]
-        likely = [row["logprobs"]["content"] for row in rows if row["delta"].get("content")]
-        assert texts == ["Hello"]
-        assert [[each["token"] for each in row] for row in likely] == [["Hello"]]
+        for options in ({}, {"stream_options": {"include_obfuscation": False}}):
+            chunks = read(endpoint.chat("greet", stream=True, logprobs=True, **options))
+            rows = [chunk["choices"][0] for chunk in chunks if chunk["choices"]]
+            texts = [row["delta"]["content"] for row in rows if row["delta"].get("content")]
+            likely = [row["logprobs"]["content"] for row in rows if row["delta"].get("content")]
+            assert texts == ["Hello"]
+            assert [[each["token"] for each in row] for row in likely] == [["Hello"]]
+            assert ["obfuscation" in chunk for chunk in chunks] == [not options] * 3
 
     def test_calls_of_custom_tools_and_their_results_are_read(self, endpoint: Endpoint) -> None:
         custom = {"id": "c", "type": "custom", "custom": {"name": "look", "input": "x"}}

@@ -138,6 +138,8 @@ def test_each_error_has_its_code_and_what_is_known_of_it(endpoint: Endpoint) -> 
         401,
         {"error": {"message": "No auth credentials found", "code": 401}},
     )
+    wrong = endpoint.chat(headers={"x-emulator-fault": "error:name=unauthorized"})
+    assert (wrong.status_code, wrong.json()) == (401, {"error": {"message": "User not found.", "code": 401}})
     limited = endpoint.chat(headers={"x-emulator-fault": "error:name=rate_limited"})
     assert (limited.status_code, set(limited.json()["error"]["metadata"])) == (429, {"raw", "provider_name"})
     broke = endpoint.chat(headers={"x-emulator-fault": "error:name=insufficient_balance"})

@@ -17,6 +17,7 @@ BEARER = {"authorization": "Bearer sk-test"}
 HI: list[Json] = [{"role": "user", "content": "Hi"}]
 RULES: list[Json] = [
     {"match": {"operation": "images", "prompt": "fox"}, "reply": {"content": "A red fox, in oil"}},
+    {"match": {"operation": "images", "prompt": "plain"}, "reply": {"content": "iVBORw0KGgo="}},
     {"match": {"operation": "images", "prompt": "drawn"}, "reply": {"content": "data:image/png;base64,iVBORw0KGgo="}},
     {"match": {"operation": "images", "prompt": "linked"}, "reply": {"content": "https://a.example/fox.png"}},
     {"match": {"prompt": "Hi"}, "reply": {"reasoning": "Hm.", "content": "Hello there"}},
@@ -30,7 +31,8 @@ class Reseller:
 
     def post(self, provider: str, path: str, body: Any, headers: Json | None = None) -> httpx.Response:
         url = self.emulator.url(provider) + path
-        return self.http.post(url, json=body, headers=BEARER if headers is None else headers)
+        given = {"content-type": "application/json", **(BEARER if headers is None else headers)}
+        return self.http.post(url, content=body if isinstance(body, bytes) else json.dumps(body), headers=given)
 
     def get(self, provider: str, path: str) -> httpx.Response:
         return self.http.get(self.emulator.url(provider) + path, headers=BEARER)
@@ -76,10 +78,11 @@ class TestSerevix:
         [
             ({"messages": HI}, "Model name not specified, model name cannot be empty"),
             ({"model": "claude-haiku-4-5"}, "field messages is required"),
+            (b"{", "Invalid request: invalid JSON request body"),
         ],
     )
     def test_the_gateway_refuses_in_claudes_envelope_with_its_own_type(
-        self, made: Any, body: Json, message: str
+        self, made: Any, body: Json | bytes, message: str
     ) -> None:
         error = made().post("serevix", "/v1/messages", body).json()
         assert (error["type"], error["error"]["type"]) == ("error", "new_api_error")
@@ -144,6 +147,9 @@ class TestPictures:
         assert fox["revised_prompt"] == "A red fox, in oil"
         assert (drawn, linked) == ({"b64_json": "iVBORw0KGgo="}, {"url": "https://a.example/fox.png"})
 
+        (plain,) = reseller.post(provider, path, {**IMAGE, "prompt": "plain"}).json()["data"]
+        assert plain == {"b64_json": "iVBORw0KGgo="}
+
     def test_what_cannot_be_drawn_is_refused(self, made: Any, provider: str, path: str) -> None:
         reseller = made(provider)
         wrong = {"aspect_ratio": "7:1"} if provider == "serevix" else {"size": "1x1"}
@@ -167,6 +173,10 @@ class TestCloudsway:
             (
                 {"model": "claude-opus-4-7", "output_config": {"effort": "max"}},
                 "output_config.effort: max is not supported by claude-opus-4-7",
+            ),
+            (
+                {"model": "claude-opus-4-6", "output_config": {"effort": "xhigh"}},
+                "output_config.effort: xhigh is not supported by claude-opus-4-6",
             ),
             ({"temperature": 1.5}, "temperature: range: 0..1"),
         ],

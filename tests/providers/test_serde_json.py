@@ -9,8 +9,10 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import ErrorDetails
 from tables import each_of
 
+from emulator.dialects.serde import serde
 from emulator.providers.serde_json import Malformed, Path, after_item, position, spans
 
 VALUES = st.recursive(
@@ -128,3 +130,8 @@ def test_depth_has_an_end() -> None:
 
 def test_a_body_of_too_many_values_is_looked_at_in_part() -> None:
     assert spans(b"[0," + b"1," * 300_000 + b"2]", [(), (0,)]).keys() == {(0,)}
+
+
+def test_a_value_of_the_right_type_that_is_refused_is_named_with_its_place() -> None:
+    error = ErrorDetails(type="too_long", loc=("stop", "<list>"), msg="", input=["a"] * 20)
+    assert serde(error) == "stop: invalid value: sequence"

@@ -541,6 +541,25 @@ class TestAnError:
         response = ask(emulator, "serevix", b"", method="GET")
         assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
+    def test_of_a_status_without_a_name_is_that_of_openai_if_the_setting_says_so(
+        self, serving: Serving, ask: Ask
+    ) -> None:
+        rules = [{"match": {"prompt": str(status)}, "error": {"status": status}} for status in (418, 507)]
+        emulator = serving(script("serevix", *rules, error_profile="openai"))
+        for status, message, kind in (
+            (418, "Error", "invalid_request_error"),
+            (507, "Error", "server_error"),
+        ):
+            response = ask(emulator, "serevix", question("serevix", str(status)))
+            expected = {"error": {"message": message, "type": kind, "param": None, "code": None}}
+            assert (response.status_code, response.json()) == (status, expected)
+
+    def test_names_no_model_where_the_request_has_none(self, scripted: Emulator, ask: Ask) -> None:
+        headers = {"authorization": "Bearer k", "x-emulator-fault": "error:name=model_not_found"}
+        response = ask(scripted, "serevix", b"", method="GET", path="/v1/models", headers=headers)
+        message = "No available channel for model  under group default (distributor)"
+        assert (response.status_code, response.json()) == (503, gateway(response, message, "model_not_found"))
+
     @pytest.mark.parametrize(
         ("error", "expected"),
         [

@@ -12,6 +12,7 @@ import pytest
 from operations import every_request
 from recording_server import recording
 from served import COMMAND
+from tables import each_of
 from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator
@@ -285,20 +286,31 @@ NO_FACTS: dict[str, Edit] = {
 
 
 @pytest.fixture(scope="module")
-def paris(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], Recorded]:
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recorded]:
+    """A recorded answer of a provider."""
+
+    def record(provider: str, reply: dict[str, Any], path: str | None = None, **body: Any) -> Recorded:
+        folder = tmp_path_factory.mktemp("recorded")
+        with (
+            Emulator({"rules": [{"reply": reply}]}) as upstream,
+            recording(folder, {provider: upstream.url(provider)}) as running,
+        ):
+            url = running.url(provider) + (path or PATHS[provider])
+            single.post(url, json=body, headers=KEYS[provider])
+        (found,) = recorded_at(folder)
+        assert compared_with_ours([found]).rows == []
+        return found
+
+    return record
+
+
+@pytest.fixture(scope="module")
+def paris(recorded: Callable[..., Recorded]) -> Callable[[str, bool], Recorded]:
     """A recorded answer of a provider that says Paris."""
 
     def record(provider: str, is_stream: bool) -> Recorded:
-        folder = tmp_path_factory.mktemp("paris")
         body = question(provider, "Hi", **({"stream": is_stream} if provider != "gemini" else {}))
-        with (
-            Emulator({"rules": [{"reply": {"content": "Paris"}}]}) as upstream,
-            recording(folder, {provider: upstream.url(provider)}) as running,
-        ):
-            single.post(running.url(provider) + PATHS[provider], json=body, headers=KEYS[provider])
-        (recorded,) = recorded_at(folder)
-        assert compared_with_ours([recorded]).rows == []
-        return recorded
+        return recorded(provider, {"content": "Paris"}, **body)
 
     return record
 
@@ -330,6 +342,44 @@ def test_what_a_request_an_account_or_a_moment_decides_is_no_fact(paris: Callabl
         for name, edit in NO_FACTS.items()
     }
     assert {name for name, drifts in found.items() if drifts} == set()
+
+
+PARTS: dict[str, tuple[dict[str, Any], str | None, dict[str, Any], Edit, str]] = {
+    "tool calls": (
+        {"tool_calls": [{"name": "look", "arguments": {"at": "it"}}]}, None,
+        question("serevix", "Hi", tools=[{"type": "function", "function": {"name": "look"}}]),
+        (b'"type":"function"', b'"type":"call"'),
+        'error: $.choices[].message.tool_calls[].type was "function" and is "call"',
+    ),
+    "several answers": (
+        {"content": "Paris"}, None, question("serevix", "Hi", n=2), (b'"role":"assistant"', b'"role":"model"'),
+        'error: $.choices[].message.role was "assistant" and is "model"',
+    ),
+    "an answer that is cut": (
+        {"content": "one two three " * 9}, "/v1/responses",
+        {"model": "gpt-4o", "input": "Hi", "max_output_tokens": 16},
+        (b'"reason":"max_output_tokens"', b'"reason":"limit"'),
+        'error: $.incomplete_details.reason was "max_output_tokens" and is "limit"',
+    ),
+}  # fmt: skip
+"""What is said, the path, the request, what is changed, and what is then said of it."""
+
+
+@each_of("part", PARTS)
+def test_every_part_of_an_answer_is_compared(part: str, recorded: Callable[..., Recorded]) -> None:
+    reply, path, body, edit, wanted = PARTS[part]
+    found = recorded("openai" if path else "serevix", reply, path, **body)
+    assert [str(row.drift) for row in compared_with_ours([edited(found, edit)]).rows] == [wanted]
+
+
+def test_an_answer_of_an_endpoint_that_is_not_known_is_not_compared(paris: Callable[[str, bool], Recorded]) -> None:
+    found = paris("serevix", False)
+    others: list[dict[str, Any]] = [{"provider": "nobody"}, {"operation": ""}, {"framing": "raw"}]
+    result = compared_with_ours([replace(found, wire=replace(found.wire, **other)) for other in others])
+    assert (result.compared, result.rows) == (0, [])
+    gone = replace(found.wire, provider="openai", request={**found.wire.request, "path": "/v1/gone"})
+    rows = compared_with_ours([replace(found, wire=gone)]).rows  # of an endpoint that we no longer have
+    assert ("error: status was 404 and is 200", "inferred") in [(str(row.drift), row.mark) for row in rows]
 
 
 def test_an_error_may_have_the_values_of_every_error_with_its_status(tmp_path: Path) -> None:

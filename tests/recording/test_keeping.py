@@ -22,7 +22,7 @@ from emulator.server.keeping import Asked, Counts, Keeper, Seen
 from emulator.server.protocol import ConnectionHandle
 from emulator.server.recorder import RecordOptions
 from emulator.server.relaying import Relay, Upstream, UpstreamConnection
-from emulator.server.writers import LENGTH, _Link, packed, serve
+from emulator.server.writers import LENGTH, ProcessWriter, _Link, packed, serve
 
 BODY = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}).encode()
 PLAIN = HttpRequest("openai", "POST", "/v1/chat/completions", {}, "", BODY)
@@ -324,6 +324,44 @@ def test_a_client_that_leaves_ends_the_upstream_s_connection() -> None:
         connection.connection_lost(None)
         assert (relay.playback.ended, relay.tape.has_left, transport.events[-1]) == ("client_closed", True, "abort")
         assert client.events == [HEAD]
+
+    asyncio.run(inside())
+
+
+def test_what_arrives_for_a_client_that_has_left_is_counted_and_not_sent() -> None:
+    async def inside() -> None:
+        relay, client, connection, _ = relayed()
+        client.is_lost = True
+        connection.data_received(HEAD)
+        assert (client.events, relay.playback.bytes_sent) == ([], len(HEAD))
+
+    asyncio.run(inside())
+
+
+def test_a_client_that_leaves_before_its_request_is_sent_ends_it() -> None:
+    async def inside() -> None:
+        relay = Relay(cast(ConnectionHandle, Channel()), "POST", WallClock(), 0.0)
+        relay.lost()
+        assert (relay.playback.ended, relay.over.done()) == ("client_closed", True)
+
+    asyncio.run(inside())
+
+
+def test_the_writing_process_is_reached_once_by_requests_that_come_together(tmp_path: Path) -> None:
+    async def inside() -> None:
+        made, lines = keeper(tmp_path)
+        writer, far = ProcessWriter.__new__(ProcessWriter), None
+        writer._keeper, writer._link, writer._opening = made, None, asyncio.Lock()
+        writer._socket, far = socket.socketpair()
+        writer._socket.setblocking(False)
+        links = list[Any]()
+        for _ in range(2):
+            await asyncio.gather(writer.open(), writer.open())
+            links.append(writer._link)
+        assert links[0] is links[1] is not None
+        await links[0].close()
+        far.close()
+        assert lines == []
 
     asyncio.run(inside())
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -15,12 +16,12 @@ import processes
 import pytest
 import yaml
 from processes import COMMAND
-from rawhttp import Connection
+from rawhttp import Connection, eventually
 from recording_server import ByteServer, byte_server, command, everything_in, recording
 from served import served
 from talk import KEYS, PATHS, question
 
-from emulator import Emulator
+from emulator import Emulator, UsageError
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS
 from emulator.scenario.sources import load
@@ -117,6 +118,12 @@ def test_a_missing_recording_is_explained_by_what_differs_from_the_nearest_one(t
     with Emulator(str(file), unmatched="error") as replay:  # an edited answer has no request beside it
         missing = post(replay.url("serevix") + "/v1/chat/completions", ASKED).json()["error"]["message"]
     assert "  Far: the request differs from the recorded one: its digest is " in missing
+    (file,) = tmp_path.glob("*near*.yaml")
+    file.write_text(re.sub("recorded: .*", "recorded: " + "f" * 32, file.read_text()))
+    with Emulator(str(file), unmatched="error") as replay:  # nothing but the digest differs
+        again = body(f"Near {key}", max_tokens=5)
+        missing = post(replay.url("serevix") + "/v1/chat/completions", again).json()["error"]["message"]
+    assert "  Near [redacted]: the request differs from the recorded one: its digest is " in missing
 
 
 @pytest.mark.parametrize(
@@ -218,6 +225,36 @@ def test_an_upstream_that_is_not_there_is_a_502_and_said_once(tmp_path: Path) ->
     assert all("cannot be reached" in answer.text for answer in answers)
     assert running.said == [f"{server.url} cannot be reached: Connection refused."]
     assert list(tmp_path.glob("*.yaml")) == []
+
+
+def test_a_folder_that_cannot_be_made_is_reported_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "inside"
+    with pytest.raises(UsageError) as raised, recording(folder, {}):
+        pass
+    assert str(raised.value) == f"{folder} cannot be written: Not a directory"
+
+
+def test_what_is_no_endpoint_is_passed_on_and_not_recorded(tmp_path: Path) -> None:
+    with Emulator() as upstream, recording(tmp_path, {"serevix": upstream.url("serevix")}) as running:
+        answer = post(running.url("serevix") + "/v1/none", ASKED)
+        assert running.server.app is not None
+        journal = running.server.app.namespaces.default.journal
+        eventually(lambda: all(exchange.ended for exchange in journal))
+        (exchange,) = journal
+    assert answer.status_code == 404
+    assert (exchange.status, exchange.outcome, exchange.operation) == (404, "error", "")
+    assert running.said == ["not recorded: serevix POST /v1/none: there is no such documented endpoint."]
+
+
+def test_one_connection_of_a_client_is_one_to_the_upstream(tmp_path: Path) -> None:
+    with Emulator() as upstream, recording(tmp_path, {"serevix": upstream.url("serevix")}) as running:
+        with httpx.Client(trust_env=False) as client:
+            for number in range(3):
+                body = {**ASKED, "max_tokens": number + 1}
+                url = running.url("serevix") + PATHS["serevix"]
+                assert client.post(url, json=body, headers=KEYS["serevix"]).status_code == 200
+        assert {exchange.record()["connection"] for exchange in upstream.journal} == {1}
 
 
 def test_files_are_for_their_owner_alone_and_the_modes_know_them(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Replays: with the original or another timing, split differently, with faults, counted and charged as recorded."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from operations import every_request
 from rawhttp import Connection
 from recording_server import byte_server, recording
+from tables import each_of
 from talk import KEYS
 
 from emulator import Emulator
@@ -32,6 +34,10 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def whole(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
 @pytest.fixture
@@ -126,6 +132,64 @@ def test_a_stream_paced_anew_keeps_its_framing_and_its_trailers(framing: str, tm
     assert (b"content-length: %d" % len(body) in answer) == (framing == "length")
     assert read(file).framing == framing.partition(" ")[0]
     assert due[0] == pytest.approx(0.06)  # two tokens
+
+
+def test_a_body_paced_anew_is_no_longer_of_its_length_if_lines_keep_its_client_waiting(tmp_path: Path) -> None:
+    body = b'{"id":"x","object":"chat.completion","choices":[{"index":0,"message":{"content":"Four."}}]}'
+    url = "/deepseek/chat/completions"
+    asked = {**ASKED, "model": "deepseek-v4-flash", "stream": False}
+    with byte_server([whole(body)]) as upstream, recording(tmp_path / "recordings", {"deepseek": upstream.url}) as run:
+        httpx.post(f"http://127.0.0.1:{run.port}{url}", json=asked, headers=KEYS["deepseek"])
+    scenario = {"version": 1, "include": "recordings/*.yaml", "clock": "virtual", "defaults": {"pace": {"ttft": 40}}}
+    (tmp_path / "replay.json").write_text(json.dumps(scenario))
+    with Emulator(str(tmp_path / "replay.json")) as replay:
+        answer = httpx.post(replay.origin + url, json=asked, headers=KEYS["deepseek"])
+    assert answer.content.strip() == body
+    assert answer.content.startswith(b"\n")
+    assert (answer.headers.get("transfer-encoding"), answer.headers.get("content-length")) == ("chunked", None)
+
+
+USAGES: dict[str, tuple[Any, int | None]] = {
+    "a count": ({"prompt_tokens": 7, "total_tokens": 7}, 7),
+    "none": ({}, None),
+    "another type": ("seven", None),
+    "another type of count": ({"prompt_tokens": "7"}, None),
+}
+
+
+@each_of("name", USAGES)
+def test_usage_that_no_client_could_read_is_neither_counted_nor_charged(name: str, tmp_path: Path) -> None:
+    usage, prompt = USAGES[name]
+    folder, url = tmp_path / name, "/openai/v1/embeddings"
+    body = json.dumps({"object": "list", "data": [], "model": "text-embedding-3-small", "usage": usage}).encode()
+    asked = {"model": "text-embedding-3-small", "input": "Hi"}
+    with byte_server([whole(body)]) as upstream, recording(folder, {"openai": upstream.url}) as running:
+        httpx.post(f"http://127.0.0.1:{running.port}{url}", json=asked, headers=KEYS["openai"])
+    with Emulator(str(folder), unmatched="error") as replay:
+        answer = httpx.post(replay.origin + url, json=asked, headers=KEYS["openai"])
+        replay.wait_for(1)
+        (exchange,) = replay.journal
+    assert (answer.status_code, answer.content) == (200, body)
+    assert (None if exchange.usage is None else exchange.usage.prompt) == prompt
+    assert (exchange.cost > 0) == (prompt is not None)
+
+
+def test_a_replayed_answer_is_charged_to_its_account(tmp_path: Path) -> None:
+    usage = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1010}
+    body = json.dumps({"id": "x", "choices": [{"index": 0, "message": {"content": "4."}}], "usage": usage}).encode()
+    asked = {**ASKED, "stream": False}
+    with byte_server([whole(body)]) as upstream, recording(tmp_path / "recordings", {"serevix": upstream.url}) as run:
+        httpx.post(run.url("serevix") + "/v1/chat/completions", json=asked, headers=KEYS["serevix"])
+    scenario = {"version": 1, "include": "recordings/*.yaml", "accounts": [{"key": "k", "balance": "1"}]}
+    (tmp_path / "replay.json").write_text(json.dumps(scenario))
+    with Emulator(str(tmp_path / "replay.json")) as replay:
+        url = replay.url("serevix") + "/v1/chat/completions"
+        assert httpx.post(url, json=asked, headers={"authorization": "Bearer k"}).content == body
+        replay.wait_for(1)
+        (exchange,) = replay.journal
+        assert exchange.cost > 0
+        (account,) = httpx.get(f"{replay.origin}/__emulator/accounts").json()["accounts"]
+        assert Decimal(account["balance"]) == 1 - exchange.cost
 
 
 def test_faults_strike_what_is_replayed(recorded: Path) -> None:

@@ -131,6 +131,7 @@ def test_github(client: Client) -> None:
         ("{", "journal.jsonl:1: this is not JSON."),
         ('{"number": 1}', "journal.jsonl:1: this is not a complete exchange: path is missing."),
         ("[]", "journal.jsonl:1: this is not a complete exchange"),
+        ("\n \n{", "journal.jsonl:3: this is not JSON."),
     ],
 )
 def test_what_is_no_journal(text: str, message: str, tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ def asking(prompt: str, *, stream: bool = True) -> bytes:
     return request("/serevix/v1/chat/completions", json.dumps(body).encode(), authorization="Bearer sk-test-replay")
 
 
+NOWHERE = request("/serevix/v1/nothing", b"{}", authorization="Bearer sk-test-replay")
+"""It has no endpoint."""
+
+
 @contextmanager
 def replayed(path: Path) -> Iterator[int]:
     """The port of `emulator replay`."""
@@ -67,6 +71,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
             got["Broken"] = connection.read_rest()
         server.faults.next("bom")
         got["Bom"] = answer(server.port, asking("Bom"))
+        got["nowhere"] = answer(server.port, NOWHERE)
         frames = server.journal[1].frames
         assert run("verdict", server.origin, "--save", str(path))[0] == 0
     return path, {**got, "frames": frames}
@@ -80,6 +85,8 @@ def test_the_same_bytes(saved: tuple[Path, dict[str, Any]]) -> None:
             assert (again.status, again.body) == (got[name].status, got[name].body)
             assert {**again.headers, "date": ""} == {**got[name].headers, "date": ""}
         assert answer(port, asking("Hi", stream=False)).body == got["whole"].body
+        nowhere = answer(port, NOWHERE)
+        assert (nowhere.status, nowhere.body) == (404, got["nowhere"].body)
 
 
 def test_the_same_moments(saved: tuple[Path, dict[str, Any]]) -> None:

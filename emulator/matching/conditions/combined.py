@@ -73,31 +73,10 @@ class AllOf(Condition[Any]):
 
     key = "all_of"
 
-    def __init__(self, value: Sequence[Any], compiling: Compiling) -> None:
-        super().__init__(value, compiling)
-        self.parts = tuple(
-            condition
-            for number, part in enumerate(value)
-            for condition in compiling.inner(part, compiling.normalize, (*compiling.place, number))
-        )
-        self.depends_on = depends_on(self.parts)
-
     @classmethod
     def each(cls, value: Sequence[Any], compiling: Compiling) -> Iterator[Condition[Any]]:
-        yield from cls(value, compiling).parts
-
-    @property
-    def reads(self) -> frozenset[Read]:
-        return reads_of(self.parts)
-
-    def states(self) -> tuple[str, ...] | None:
-        return states_of(self.parts)
-
-    def holds(self, ask: MatchContext) -> bool:
-        return all(condition.holds(ask) for condition in self.parts)
-
-    def mismatch(self, ask: MatchContext) -> str:
-        return next(condition.mismatch(ask) for condition in self.parts if not condition.holds(ask))
+        for number, part in enumerate(value):
+            yield from compiling.inner(part, compiling.normalize, (*compiling.place, number))
 
 
 class Not(Condition[Any]):

@@ -34,7 +34,7 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
                 yield Found(
                     numbers(attempt), f"Exchange {attempt.number} was whole ({end}); the client failed: {word[:120]}"
                 )
-            else:
+            elif not word:
                 yield Open(numbers(attempt), "the error that the client raised, in the acknowledgement's `error`")
     for call in evidence.calls:
         for earlier, later in call.pairs():
