@@ -1,4 +1,4 @@
-"""Paced streams whose request is known: they are sent without a task, and nobody can tell."""
+"""Paced streams whose request is known: they are sent without a task, and clients can't tell."""
 
 import asyncio
 import json
