@@ -100,7 +100,7 @@ async def _play(
     else:
         player = StepPlayer(handle, start, clock, scope, answer, is_last=is_last)
     player.before_last = before_last
-    if watcher is not None:
+    if watcher is not None:  # pragma: no branch - only preflights have none, and they need no player
         watcher.underway = player.progress
     await _to_its_end(player, players)
     if handle.is_lost:
@@ -143,9 +143,6 @@ class _Mute:
         if not self._lingers:
             self._transport.close()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
 
 class _Parting:
     """Returns the transport of a protocol, or a wrapper if its close waits for the client's end."""
@@ -155,7 +152,7 @@ class _Parting:
 
     def close(self) -> None:
         transport = self._protocol.transport
-        if not transport.is_closing():
+        if not transport.is_closing():  # pragma: no branch - it was open when the last bytes were written
             self._protocol.part()
 
     def __getattr__(self, name: str) -> Any:

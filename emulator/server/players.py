@@ -100,11 +100,11 @@ class Player(FramePlayer):
         """Sends what is due, and goes on when more is. `on_end` is called after the last byte, and calls `end_in`."""
         handle, self.on_end = self.handle, on_end
         handle.player = self
-        handle.protocol.flow.resume_reading()  # a large request leaves it paused, and a disconnect unnoticed
         players.active.add(self)
         if handle.is_lost:
             self.lost()
         else:
+            handle.protocol.flow.resume_reading()  # a large request leaves it paused, and a disconnect unnoticed
             self.wake()
 
     def end_in(self, players: Players) -> None:
@@ -169,8 +169,8 @@ class Player(FramePlayer):
             self.playback.ended_at = self.clock.now() if now is None else now
             if self.afterwards is not None and ended == "complete":
                 self.handle.next = self.afterwards.next
-            if self.on_end is not None:
-                self.on_end()
+            assert self.on_end is not None
+            self.on_end()
 
     def lost(self) -> None:
         """Handles the loss of the connection."""
@@ -197,8 +197,8 @@ class Player(FramePlayer):
             if self.is_over:  # whoever was called at the end has failed
                 raise
             self.playback, self.is_over, self.error = self.progress(), True, error
-            if self.on_end is not None:
-                self.on_end()
+            assert self.on_end is not None
+            self.on_end()
 
     def go_on_at(self, when: float) -> None:
         """Goes on then."""
