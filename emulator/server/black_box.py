@@ -20,19 +20,19 @@ class Box:
         self.half = half
         self._mapped = mmap.mmap(-1, mmap.PAGESIZE + 2 * half, flags=flags)
         memory = memoryview(self._mapped)
-        self._numbers = memory[:32].cast("Q")
-        """Which half is valid, counted from 1, the bytes used in each, and those of its worker's journals."""
+        self._numbers = memory[:40].cast("Q")
+        """Which half is valid, counted from 1, the bytes used in each, those of the journals, and its worker."""
         first, second = mmap.PAGESIZE, mmap.PAGESIZE + half
         self._halves = (memory[first:second], memory[second:])
 
-    def reset(self) -> None:
-        """Empties it."""
-        for place in range(len(self._numbers)):
-            self._numbers[place] = 0
+    def reset(self, owner: int = 0) -> None:
+        """Empties it, for the worker with this index; 0: for nobody."""
+        for place, number in enumerate((0, 0, 0, 0, owner)):
+            self._numbers[place] = number
 
     def release(self) -> None:
         """Gives the memory of both halves back to the system."""
-        if hasattr(mmap, "MADV_REMOVE"):
+        if hasattr(mmap, "MADV_REMOVE"):  # pragma: no branch - only Linux has it
             with contextlib.suppress(OSError):  # the system keeps the memory
                 self._mapped.madvise(mmap.MADV_REMOVE, mmap.PAGESIZE, 2 * self.half)
 
@@ -62,6 +62,11 @@ class Box:
         """Returns the log in the valid half."""
         which = self._numbers[0]
         return bytes(self._halves[which - 1][: self._numbers[which]]) if which else b""
+
+    @property
+    def owner(self) -> int:
+        """The index of its worker."""
+        return self._numbers[4]
 
     @property
     def journals(self) -> int:

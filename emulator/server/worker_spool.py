@@ -43,7 +43,7 @@ class _Log:
     """What one worker leaves behind, in its box. What is still needed is written anew now and then, a little at a time;
     whatever comes meanwhile goes to both halves."""
 
-    def __init__(self, app: "App", box: Box) -> None:
+    def __init__(self, app: "App", box: Box, owner: int) -> None:
         self.packer = Packer(is_private=True)
         """Packs what is put next. It refers to what is in the log by then, so `make_space` comes first."""
         self._app = app
@@ -58,7 +58,7 @@ class _Log:
         """The bytes that stay free in each half for the next record, far more than any has since bodies are cut; and as
         many again when it has just been written anew."""
         self._full = box.half - self._spare
-        box.reset()
+        box.reset(owner)
         box.publish(0)
 
     def make_space(self) -> bool:
@@ -135,10 +135,11 @@ class _Log:
 class WorkerSpool:
     """The spool of one worker."""
 
-    def __init__(self, app: "App", box: Box) -> None:
+    def __init__(self, app: "App", box: Box, index: int) -> None:
+        """index: the worker's own."""
         self._app = app
         self._box = box
-        self._log = _Log(app, box)
+        self._log = _Log(app, box, index)
         self._answered: Exchange | None = None
         shelf = app.namespaces.shelf
         shelf.on_clear, shelf.on_change = self._on_clear, self._on_change
@@ -172,8 +173,10 @@ class WorkerSpool:
             self._log.put(ENDED, ended(self._log.packer, exchange))
         self._log.go_on()
 
-    def adopt(self, box: Box) -> None:
-        """Takes over what another worker has left, and empties its box."""
+    def adopt(self, box: Box, owner: int) -> None:
+        """Takes over what another worker has left, and empties its box, unless that already belongs to a new one."""
+        if box.owner != owner:
+            return
         left = _left_in(box.read())
         box.journals = 0  # so that there is space for them here
         for name, exchanges in left.exchanges.items():
@@ -233,8 +236,8 @@ def _left_in(log: bytes) -> _Left:
         else:
             for exchange, _ in reader.read(data):
                 _note(kind, exchange, over, still_open, uncounted)
-    for number, exchange in still_open.items():
-        over[number] = uncounted[number] = exchange
+    for number in still_open.keys() - over.keys():
+        over[number] = uncounted[number] = still_open[number]
     counted = Totals()
     for exchange in uncounted.values():
         counted.note(exchange)
@@ -255,8 +258,7 @@ def _note(
 ) -> None:
     number = exchange.number
     if kind == OPEN:
-        if number not in over:
-            still_open[number] = exchange
+        still_open[number] = exchange
     elif kind == ENDED:
         still_open.pop(number, None)
         over[number] = uncounted[number] = exchange
