@@ -147,7 +147,7 @@ def _stopped(blocks: tuple[Block, ...], stop: Sequence[str]) -> tuple[tuple[Bloc
         return blocks, None
     left, met = min(found, key=lambda item: item[0])
     kept: list[Block] = []
-    for block in blocks:
+    for block in blocks:  # pragma: no branch - one of the texts has the string
         if isinstance(block, Text):
             if left <= len(block.text):
                 kept += [replace(block, text=block.text[:left])] if left else []

@@ -50,7 +50,7 @@ class BytePairs:
         """Loads the vocabulary."""
         if self._encoding is None:
             with self._lock:
-                if self._encoding is None:
+                if self._encoding is None:  # pragma: no branch - another thread was faster
                     self._encoding = import_module(PACKAGE).get_encoding(self.name)
         return self._encoding
 

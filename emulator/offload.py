@@ -56,7 +56,7 @@ class Pool:
     ) -> None:
         self.name, self.size, self.while_working = name, size, while_working
         self._reset()
-        if hasattr(os, "register_at_fork"):
+        if hasattr(os, "register_at_fork"):  # pragma: no branch - only Windows has no fork
             os.register_at_fork(after_in_child=self._reset)  # a child has none of its parent's threads
 
     def _reset(self) -> None:

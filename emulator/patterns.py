@@ -24,6 +24,8 @@ TIME_FOR_REQUEST = 0.015
 """The most seconds of computing that searches without RE2 may take, each and together."""
 MAX_REPEAT = 1000
 """RE2's limit."""
+MAX_SIZE = 100_000
+"""The most parts of a pattern, each as often as it must occur, that are compiled without RE2: 40 MB."""
 ENCODED = "utf-8"
 
 
@@ -67,6 +69,8 @@ class Pattern:
             self._linear = _re2(self._dialect.written, captures=False)
         except (NotLinear, RecursionError) as error:
             self.limit = str(error) or "deep nesting"
+            if _size(tree) > MAX_SIZE:
+                raise re.error(f"its repetitions add up to more than {MAX_SIZE} characters") from None
             _slow_pattern(source)
 
     def is_in(self, text: str) -> bool:
@@ -149,6 +153,24 @@ class Pattern:
 def compiled(source: str, *, is_whole: bool = False) -> Pattern:
     """The compiled pattern, cached. Raises re.error."""
     return Pattern(source, is_whole=is_whole)
+
+
+def _size(tree: Any) -> int:
+    """The number of parts of a pattern, each as often as it must occur."""
+    total = 0
+    for code, value in tree:
+        times = int(value[0]) if str(code).endswith("_REPEAT") else 1
+        total += max(1, times) * (sum(map(_size, _inside(value, type(tree)))) or 1)
+    return total
+
+
+def _inside(value: Any, kind: type) -> Iterator[Any]:
+    """Yields the parts of a node that are patterns themselves."""
+    if isinstance(value, kind):
+        yield value
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from _inside(each, kind)
 
 
 def _slow_pattern(source: str) -> Any:
@@ -240,7 +262,7 @@ class _Dialect:
                 return "(?s:.)" if flags & re.DOTALL else r"[^\n]"
             case "IN":
                 return _one_of(value, flags)
-            case "FAILURE":
+            case "FAILURE":  # pragma: no cover - only newer versions of Python have this node
                 return _NOTHING
             case "AT":
                 return self._place(str(value), flags, is_last)
@@ -250,7 +272,7 @@ class _Dialect:
                 return self._repeat(value, flags, is_last, "" if name == "MAX_REPEAT" else "?")
             case "SUBPATTERN":
                 return self._group(value, flags, is_last)
-        raise NotLinear(name.lower().replace("_", " "))
+        raise NotLinear(name.lower().replace("_", " "))  # pragma: no cover - no version of Python has others yet
 
     def _group(self, value: Any, flags: int, is_last: bool) -> str:
         number, added, removed, inner = value

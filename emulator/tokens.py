@@ -621,7 +621,7 @@ def _loaded() -> _Tokenizer:
     global _tokenizer
     if _tokenizer is None:
         with _loading:
-            if _tokenizer is None:
+            if _tokenizer is None:  # pragma: no branch - another thread was faster
                 _tokenizer = _Tokenizer(_read())
     return _tokenizer
 

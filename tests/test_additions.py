@@ -23,6 +23,7 @@ from emulator.faults.plugins import with_plugins as with_faults
 from emulator.matching.conditions import Condition, MatchContext
 from emulator.matching.conditions.plugins import brought
 from emulator.matching.conditions.plugins import complaint_of as complaint_of_condition
+from emulator.plugins import _may_bring
 
 ROOT = Path(__file__).parent.parent
 PROVIDER = """
@@ -305,3 +306,11 @@ def test_a_name_that_is_taken_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
             read()
         sentence = f"The {noun} '{name}' of an unknown package can't be used: {reason}. Fix the package."
         assert str(refused.value) == sentence
+
+
+def test_a_list_of_entry_points_that_cannot_be_read_may_name_plugins(tmp_path: Path) -> None:
+    information = tmp_path / "acme-1.0.dist-info"
+    information.mkdir()
+    assert not _may_bring(str(tmp_path))
+    (information / "entry_points.txt").mkdir()
+    assert _may_bring(str(tmp_path))

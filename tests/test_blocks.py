@@ -21,6 +21,7 @@ SOURCE = {"url": "https://example.org/a", "summary": "Good."}
 PATCH = "*** Begin Patch"
 BLOCKS: dict[str, list[dict[str, Any]]] = {
     "refuse": [{"refusal": "I can't help with that."}],
+    "decline": [{"refusal": "I {{ request.prompt }}."}],
     "cite": [{"text": "Paris", "citations": [CITED]}, {"text": " it is."}],
     "patch": [{"tool_call": {"name": "apply_patch", "kind": "custom", "arguments": PATCH}}],
     "search": [
@@ -113,6 +114,10 @@ def test_a_provider_with_one_text_flattens_them(emulator: Emulator, ask: Ask) ->
     assert choice["message"]["content"] == "<think>\nFirst.Then.\n</think>\n\nOne. Two."
     found = ask(emulator, "nadles", question("nadles", "search", search_web=True)).json()
     assert found["summaries"] == [{"error": None, "status": 200, "summary": "Good.", "url": "https://example.org/a"}]
+
+
+def test_a_refusal_may_be_a_template(emulator: Emulator, ask: Ask) -> None:
+    assert message(emulator, ask, "openai", "decline")["refusal"] == "I decline."
 
 
 def test_messages_keep_the_order(emulator: Emulator, ask: Ask) -> None:

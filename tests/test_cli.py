@@ -280,6 +280,15 @@ def test_check_takes_a_folder_file_by_file(tmp_path: Path) -> None:
     assert out.splitlines()[0] == f"{files[1]}:2:1: seed is 2 here and 1 in {files[0]}: set it only once"
 
 
+def test_check_says_what_it_does_not_find(tmp_path: Path) -> None:
+    (tmp_path / "empty" / ".git").mkdir(parents=True)
+    for path, words in (
+        (f"{tmp_path}/empty", "no scenarios in this folder (.yaml, .yml, .json, .toml)"),
+        (f"{tmp_path}/*.yaml", "no file matches this pattern"),
+    ):
+        assert invoke("check", path) == (2, f"{path}: {words}\n1 file checked, 1 error.\n", "")
+
+
 def test_check_finds_nothing_wrong_with_what_is_shipped() -> None:
     code, out, err = run("check", str(DEFAULT_SCENARIO.parent))
     assert (code, err) == (0, "")
@@ -626,6 +635,11 @@ def test_a_command_that_there_is_not_is_refused_with_a_hint() -> None:
     error = f"\nError: There is no command 'srve'. Did you mean 'serve'? Commands: {names}\n"
     assert invoke("srve") == (2, "", usage + error)
     assert invoke("xyz") == (2, "", f"{usage}\nError: There is no command 'xyz'. Commands: {names}\n")
+
+
+def test_an_option_behind_the_end_of_the_options_is_none() -> None:
+    code, output, errors = invoke("--", "-x")
+    assert (code, output, errors.splitlines()[-1]) == (2, "", "Error: No such option '-x'.")
 
 
 def test_an_option_that_there_is_not_is_refused_with_a_hint() -> None:

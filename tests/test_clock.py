@@ -1,6 +1,7 @@
 """Alarms go off when they are due: on both event loops, with and without Linux's timer, and in virtual time."""
 
 import asyncio
+import ctypes
 import gc
 import os
 import random
@@ -394,6 +395,44 @@ def test_an_urgent_alarm_does_not_wait_for_all_that_are_late(run: FrameRun) -> N
         assert seen == ["urgent", "late", "late", "late"]
 
     run(main)
+
+
+def test_alarms_of_one_moment_all_go_off_though_some_are_late_and_one_is_new(run: FrameRun) -> None:
+    async def main(clock: WallClock) -> None:
+        when = clock.now() + 0.01
+        seen: list[object] = []
+
+        def first() -> None:
+            seen.append("first")
+            clock.call_at(when, partial(seen.append, "new"))
+            while clock.now() < when + 0.005:  # the others are served in another turn
+                pass
+
+        clock.call_at(when, first)
+        for number in range(20):
+            clock.call_at(when, partial(seen.append, number))
+        await rung_at(clock, when + 0.02)
+        assert seen == ["first", *range(20), "new"]
+
+    run(main)
+
+
+def test_a_machine_that_refuses_its_timer_has_one_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing:
+        timerfd_settime = None
+
+        def timerfd_create(self, *arguments: int) -> int:
+            return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *arguments, **options: Refusing())
+
+    async def main() -> None:
+        clock = WallClock()
+        assert clock._timerfd is None
+        await rung_at(clock, clock.now() + 0.005)
+        clock.close()
+
+    asyncio.run(main())
 
 
 def test_an_urgent_alarm_wakes_an_idle_loop(run: FrameRun) -> None:

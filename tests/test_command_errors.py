@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from served import run
 
 from emulator import Emulator
 from emulator.cli.app import cli
@@ -24,11 +25,12 @@ def invoke(*arguments: str, **environment: str) -> tuple[int, str, str]:
 
 @pytest.fixture(scope="module")
 def stranger() -> Iterator[str]:
-    """The URL of a server that is no emulator: it answers everything with 418 and no JSON."""
+    """The URL of a server that is no emulator: it answers everything with 418 and no JSON, or with a
+    stream that has no events."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(418)
+            self.send_response(200 if self.path.startswith("/ending/") else 418)
             self.send_header("content-length", "2")
             self.end_headers()
             self.wfile.write(b"no")
@@ -49,6 +51,10 @@ def stranger() -> Iterator[str]:
 def test_a_server_that_is_no_emulator_is_said(stranger: str, command: str) -> None:
     words = "This is not an emulator, or an old one: it responded with 418.\n"
     assert invoke(command, stranger) == (2, "", words)
+
+
+def test_a_server_whose_events_end_has_stopped(stranger: str) -> None:
+    assert invoke("tail", f"{stranger}/ending") == (1, "", "The server has stopped.\n")
 
 
 def test_the_health_of_a_server_that_is_no_emulator(stranger: str) -> None:
@@ -121,6 +127,8 @@ def test_what_is_no_server_is_said(command: str, url: str, words: str) -> None:
             "--record and --scenario can't be used together: the recording is the scenario.",
         ),
         (("exam",), "Give a command: emulator exam -- python client.py"),
+        (("import", "{}/gone", "--provider", "openia"), "There is no provider 'openia'. Did you mean 'openai'? "),
+        (("replay", "{}/wrong.json"), "scenario: rules is 5; expected a list"),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
 )
@@ -128,6 +136,7 @@ def test_wrong_use_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...], w
     (tmp_path / "binary").write_bytes(b"\xff\xfe\xff")
     (tmp_path / "empty").write_bytes(b"")
     (tmp_path / "run.json").write_text('{"run": 1, "exchanges": []}')
+    (tmp_path / "wrong.json").write_text('{"run": 1, "exchanges": [], "seed": 1, "scenario": {"rules": 5}}')
     code, out, err = invoke(*(each.replace("{}", str(tmp_path)) for each in arguments))
     expected = words.replace("{}", str(tmp_path))
     assert (code, out, err[: len(expected)]) == (2, "", expected)
@@ -140,13 +149,39 @@ def test_a_run_that_cannot_be_saved_is_said(tmp_path: Path) -> None:
     assert (code, err) == (2, f"{tmp_path}/gone/run.json can't be written: No such file or directory.\n")
 
 
+def test_a_port_in_use_is_said_by_every_command_that_needs_one(tmp_path: Path) -> None:
+    with Emulator() as server:
+        port = str(server.port)
+        recorded = run("record", "--provider", "openai", "--into", str(tmp_path), "--port", port)
+        for code, out, err in (recorded, invoke("run", "--port", port, "--", "true")):
+            assert (code, out) == (3, "")
+            assert err.startswith(f"Cannot listen on 127.0.0.1:{port}: Address already in use. ")
+
+
+def test_a_host_that_is_no_name_is_said() -> None:
+    long = "ä" * 70
+    assert invoke("serve", "--host", long, "--port", "0") == (
+        3,
+        "",
+        f"Cannot listen on {long}:0: no such host. Check --host.\n",
+    )
+
+
+def test_a_server_that_cannot_start_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no connections today")
+
+    monkeypatch.setattr("emulator.server.http_server.import_module", fail)
+    assert invoke("run", "--", "true") == (2, "", "The emulator did not start: no connections today\n")
+
+
 def test_a_replay_on_a_port_in_use_is_said(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     with Emulator({"rules": [{"reply": {"content": "a"}}]}) as server:
         assert invoke("verdict", server.origin, "--save", str(path))[0] == 0
-        run = json.loads(path.read_text())
-        run["exchanges"] = [{"number": 3, "provider": None, "response": {}, "ended": None}]
-        path.write_text(json.dumps(run))
+        saved = json.loads(path.read_text())
+        saved["exchanges"] = [{"number": 3, "provider": None, "response": {}, "ended": None}]
+        path.write_text(json.dumps(saved))
         code, out, err = invoke("replay", str(path), "--port", str(server.port))
     incomplete, sentence = err.splitlines()
     assert (code, out) == (3, "")

@@ -16,7 +16,7 @@ from emulator.docstrings import _classes
 from emulator.errors import EmulatorError, UsageError
 from emulator.exam.cases import CASES
 from emulator.exam.running import Result
-from emulator.interception.environment import _quoted
+from emulator.interception.environment import _quoted, isolated
 from emulator.spans import check_installed
 
 
@@ -67,6 +67,21 @@ def test_a_signal_that_the_terminal_sends_to_both_is_not_passed_on(monkeypatch: 
 
         monkeypatch.setattr(os, "tcgetpgrp", fail)
         assert child._next_signal(1) == signal.SIGINT
+
+
+def test_a_command_gets_the_signals_that_it_has_not_got_yet_until_it_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import signal
+
+    signals = iter((0, signal.SIGTERM, signal.SIGCHLD, signal.SIGCHLD))
+    ends = iter(((0, 0), (7, 5 << 8)))  # it was stopped, and has ended with 5
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_spawnp", lambda *_, **options: 7)
+    monkeypatch.setattr(os, "kill", lambda *signal: sent.append(signal))
+    monkeypatch.setattr(os, "waitpid", lambda pid, options: next(ends))
+    monkeypatch.setattr(child, "_next_signal", lambda pid: next(signals))
+    assert (run(["a"], {}), sent) == (5, [(7, signal.SIGTERM)])
 
 
 def test_an_exam_s_progress_is_a_line_that_is_replaced(
@@ -128,3 +143,10 @@ def test_a_module_without_a_source_has_no_descriptions() -> None:
     from types import ModuleType
 
     assert _classes(ModuleType("made")) == {}
+
+
+def test_openai_s_own_variables_may_lead_elsewhere_than_by_default() -> None:
+    usual = isolated("http://a", ["deepseek", "openai"], None, None, {})
+    assert usual["OPENAI_BASE_URL"] == usual["OPENAI_API_BASE"] == "http://a/openai/v1"
+    other = dict.fromkeys(("OPENAI_BASE_URL", "OPENAI_API_BASE"), "http://a/deepseek")
+    assert isolated("http://a", ["deepseek", "openai"], None, "http://a/deepseek", {}) == {**usual, **other}

@@ -29,13 +29,30 @@ def test_dependencies_outside_their_tested_ranges_are_named(monkeypatch: pytest.
             raise metadata.PackageNotFoundError(name)
         return versions[name]
 
-    wanted = ["old>=2,<3", "new >= 2, < 3", "fine>=2", "any", "gone>=1", "other>=1; os_name == 'nt'", "x; extra == 'x'"]
+    wanted = [
+        "old>=2,<3",
+        "new >= 2, < 3",
+        "fine!=2.3,>=2.x",
+        "any",
+        "gone>=1",
+        "other>=1; os_name == 'nt'",
+        "x; extra == 'x'",
+    ]
     monkeypatch.setattr(metadata, "requires", lambda name: wanted)
     monkeypatch.setattr(metadata, "version", version)
     words = "old is 1.9, but only >=2,<3 is tested; new is 3.0, but only >= 2, < 3 is tested; gone is missing"
     assert found("_versions") == [
         Finding("versions", "error", words, "Reinstall: pip install --upgrade llm-provider-emulator")
     ]
+
+
+def test_base_urls_on_this_machine_are_tested_where_their_path_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulator.interception.environment.BASE_URLS", ("ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"))
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://localhost:1/anthropic/v1")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:1/openai")
+    words = "OPENAI_BASE_URL=http://localhost:1/openai: the path for openai is /openai/v1"
+    mend = "export OPENAI_BASE_URL=http://localhost:1/openai/v1"
+    assert found("_base_urls") == [Finding("base URLs", "error", words, mend)]
 
 
 def test_a_port_in_use_is_named() -> None:

@@ -405,6 +405,10 @@ def test_a_start_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatc
         for _ in range(3):
             with pytest.raises(EmulatorError, match=r"^The emulator did not start: no connections today$"):
                 emulator.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(EmulatorError, match=r"^The emulator did not start: no connections today$"):
+            emulator.start()
     assert threading.active_count() == before
     gc.collect()  # a socket that is left open would warn now, and a warning is an error
     with socket.socket() as probe:

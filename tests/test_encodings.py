@@ -190,3 +190,13 @@ def test_a_vocabulary_that_is_not_there_cannot_be_chosen() -> None:
         ScenarioError, match=r"o200k_base needs a package: pip install 'llm-provider-emulator\[openai\]'"
     ):
         Emulator({"rules": RULES, "providers": {"openai": {"tokenizer": "o200k_base"}}}).start()
+
+
+def test_a_vocabulary_that_remembers_too_many_words_forgets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Some words that are counted twice."
+    remembered = encodings.ENCODINGS["o200k_base"].load()._cache
+    before = list(encodings.ENCODINGS["o200k_base"]._encoded(text))
+    assert remembered
+    monkeypatch.setattr(encodings, "MAX_WORDS", 0)
+    assert list(encodings.ENCODINGS["o200k_base"]._encoded(text)) == before
+    assert not remembered

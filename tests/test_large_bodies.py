@@ -64,7 +64,19 @@ def test_json_read_in_slices_is_what_it_is_read_at_once(seed: int, monkeypatch: 
             assert outcome(large.loads, data) == outcome(orjson.loads, data), data
 
 
-@pytest.mark.parametrize("data", [b"[" * 100_000, b"[" * 600 + b"1," * 50_000 + b"1" + b"]" * 600, b'{"a":' * 90_000])
+DEEP = b'{"a":' * 1023
+"""As deep as orjson reads, but for one level."""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" * 100_000,
+        DEEP + b'{"%b":[1]}' % (b"k" * 70_000) + b"}" * 1023,
+        b"[" * 600 + b"1," * 50_000 + b"1" + b"]" * 600,
+        b'{"a":' * 90_000,
+    ],
+)
 def test_deep_json_is_read_or_refused_in_good_time(data: bytes) -> None:
     started = time.process_time()
     assert outcome(large.loads, data) == outcome(orjson.loads, data)

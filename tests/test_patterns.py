@@ -13,7 +13,7 @@ from tables import each_of
 from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator, patterns
-from emulator.json_paths import compiled_path
+from emulator.json_paths import MAX_PATTERN, compiled_path
 from emulator.patterns import Pattern, compiled
 
 
@@ -93,12 +93,28 @@ def test_any_pattern_finds_what_it_finds_in_python(source: str, text: str) -> No
 
 
 def test_what_is_no_pattern_is_refused() -> None:
-    for source in ("(", "a{2,1}", "[z-a]", "(?<x"):
+    for source in ("(", "a{2,1}", "[z-a]", "(?<x", "(?=a)[x[:foo:]]"):
         with pytest.raises(re.error):
             Pattern(source)
 
 
 # What they cost
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["x{9999999}", "(?:ab){10000000}", r"(?:\w{1000}x|y){1000}", "(?=(?:x{500}){500})", "(x)?(?(1)a{200000}|b)",
+     "(?>a{200000})", "a{200000}+"],
+)  # fmt: skip
+def test_a_pattern_that_would_fill_the_memory_is_refused(source: str) -> None:
+    with pytest.raises(re.error, match="its repetitions add up to more than 100000 characters"):
+        Pattern(source)
+
+
+def test_a_long_repetition_that_may_be_short_is_no_large_pattern() -> None:
+    found = [Pattern(source).is_in("x" * 3000) for source in ("^x{0,9999999}$", "^.{5,}$", "^x{3000}$", "^x{3001}$")]
+    assert found == [True, True, True, False]
+
 
 HOSTILE: list[tuple[str, str]] = [
     (".*.*.*x", "a" * 2000),
@@ -160,6 +176,7 @@ def test_a_busy_machine_changes_no_result(monkeypatch: pytest.MonkeyPatch) -> No
         ("$.a[?match(@, 'c')]", []),
         ("$.a[?match(@, '(')]", []),
         ("$.a[?match(@, 'e$')]", []),
+        (f"$.a[?match(@, '{'c' * (MAX_PATTERN + 1)}')]", []),
         ("$.a[?match(@, $.a[1])]", ["cd"]),
     ],
 )
@@ -196,6 +213,7 @@ def test_a_server_answers_at_once_whatever_its_patterns_and_the_prompt(prompt: s
         (r"(?<=a)b", "a lookahead or lookbehind", "ab", True),
         (r"(?a:\bx\b)", None, "éx", True),
         (r"(?a)\bx\b", None, "éx", True),
+        (r"\w{1000}" * 40, "pattern too large - compile failed", "a" * 40_000, True),
         (r"\Ax", None, "ax", False),
         (r"\Ax", None, "xa", True),
     ],

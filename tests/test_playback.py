@@ -1,17 +1,20 @@
 """What the transport puts on the wire, seen by raw sockets: over both parsers of uvicorn and on both event loops."""
 
+import asyncio
 import gc
 import logging
 import socket
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import pytest
 from rawhttp import Connection, Response, eventually, request, undated
 
 from emulator import Emulator
+from emulator.clock import WallClock
 from emulator.engine import Options, PlannedResponse
 from emulator.request import HttpRequest
 from emulator.state.namespace import Namespace
@@ -314,6 +317,37 @@ def test_steps_come_at_their_moments_and_not_before(stage: Stage) -> None:
     assert playback.last_sent is not None
     assert playback.first_sent - asked >= 0.1
     assert playback.last_sent - asked >= 0.2
+
+
+@pytest.mark.parametrize("http", get_args(Http))
+def test_an_answer_is_over_by_the_time_its_client_has_it(
+    stages: Callable[[Http, Loop], Stage], monkeypatch: pytest.MonkeyPatch, http: Http
+) -> None:
+    """Or else its client could ask another process again before that."""
+    stage, moments = stages(http, "asyncio"), list[float]()
+    stage.prepare(monkeypatch)
+    transport: Any = asyncio.selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
+    write = transport.write
+
+    def noted(self: Any, data: bytes) -> None:
+        moments.append(WallClock.now())
+        write(self, data)
+
+    monkeypatch.setattr(transport, "write", noted)
+    whole = planned(b"a", streamed=False)
+    sized = replace(whole, headers=(*JSON, (b"content-length", b"9")), at=(0.0,))
+    sized_steps: list[Step] = [Head(200, sized.headers), Data(b"data: a\n\n")]
+    unsized: list[Step] = [Head(200, STREAM), Data(b"data: a\n\n"), End()]
+    for answer in (whole, sized, planned(b"a"), sized_steps, [*sized_steps, End()], unsized):
+        for more in ({}, {"connection": "close"}):
+            stage.put(answer)
+            with stage.connect() as client:
+                client.send(ask(**more))
+                client.response()
+                playback = stage.playback()
+                over = playback.ended_at or playback.last_sent
+                assert over is not None
+                assert over <= moments[-1]
 
 
 def test_a_header_with_a_line_end_becomes_a_500_and_no_second_header(

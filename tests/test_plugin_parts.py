@@ -9,6 +9,7 @@ import pytest
 
 from emulator import UsageError
 from emulator.providers import PROVIDERS
+from emulator.pytest_plugin import _leave_as_it_is
 from emulator.pytest_plugin.marker import record_of
 from emulator.pytest_plugin.matrix import PROPERTY, Matrix
 from emulator.pytest_plugin.pairs import pairs_of
@@ -189,3 +190,14 @@ def test_the_files_of_a_table(tmp_path: Path, name: str, text: str) -> None:
     assert summary(filled([str(path)])) == [*TABLE, f"written: {path}"]
     written: Callable[[str], str] = lambda said: said.replace("utf-8", "UTF-8").lower()  # noqa: E731
     assert written(path.read_text(encoding="utf-8")) == written(text)
+
+
+def test_a_pytest_that_keeps_its_marks_elsewhere_is_left_as_it_is() -> None:
+    marked, cached = {"emulator", "other"}, {"emulator": True}
+    for hook, expected in (
+        (SimpleNamespace(_must_rewrite=marked, _marked_for_rewrite_cache=cached), ({"other"}, {})),
+        (SimpleNamespace(_must_rewrite=["emulator"]), ({"other"}, {})),
+        (None, ({"other"}, {})),
+    ):
+        _leave_as_it_is(cast(pytest.Config, SimpleNamespace(pluginmanager=SimpleNamespace(rewrite_hook=hook))))
+        assert (marked, cached) == expected

@@ -243,6 +243,17 @@ def test_a_full_disk_is_one_sentence_for_every_command(command: str) -> None:
     assert (done.returncode, done.stderr) == (2, "The output cannot be written: No space left on device.\n")
 
 
+@pytest.mark.parametrize("redirected", ["> /dev/full", "> /dev/full 2>&1"])
+def test_what_is_still_to_be_written_at_the_end_may_not_fit(redirected: str) -> None:
+    code = "import sys; from emulator.cli import app, main; app.run = lambda: 0; sys.stdout.write('x'); main()"
+    done = processes.run(
+        f"{sys.executable} -c {shlex.quote(code)} {redirected}", shell=True, capture_output=True, text=True,
+        env={**ENVIRONMENT, "PYTHONUNBUFFERED": ""},
+    )  # fmt: skip
+    said = "" if "2>" in redirected else "The output cannot be written: No space left on device.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
 def test_a_full_disk_does_not_stop_the_server() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

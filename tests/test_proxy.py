@@ -234,12 +234,44 @@ def test_stopping_ends_open_connections_and_those_on_their_way() -> None:
     held(test)
 
 
+def test_a_proxy_that_was_never_started_can_be_stopped() -> None:
+    Proxy(cast(TlsFront, Front()), (), print).stop()
+
+
+class Closing(asyncio.Protocol):
+    """A server that takes no more connections."""
+
+    got = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self.got += data
+
+
+def test_a_server_that_closes_a_connection_at_once_is_sent_nothing() -> None:
+    async def test(session: Session) -> None:
+        server, near = Closing(), Pauses()
+        connection = proxies._Connection(session.proxy)
+        session.proxy.inner = lambda: server  # type: ignore[method-assign]  # the server that is tested
+        connection.connection_made(near)
+        connection.data_received(f"GET http://{OURS}/ HTTP/1.1\r\n\r\n".encode())
+        connection._say(b"too late")
+        assert (server.got, near.events) == (b"", ["_OneHost", "close"])
+
+    held(test)
+
+
 class Pauses(asyncio.Transport):
     """A transport that keeps what it is asked for."""
 
     def __init__(self) -> None:
         super().__init__()
         self.events: list[str] = []
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.events.append(type(protocol).__name__)
 
     def is_closing(self) -> bool:
         return "close" in self.events

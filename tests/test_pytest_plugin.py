@@ -21,18 +21,18 @@ import os
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-def post(base_url, prompt="Hi", **body):
+def post(base_url, prompt="Hi", key="k", **body):
     model = "gpt-4o-mini" if "/openai/" in base_url else "deepseek-v3"
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": prompt}], **body}).encode()
-    headers = {"authorization": "Bearer k", "content-type": "application/json"}
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
     try:
         with urlopen(Request(base_url + "/chat/completions", body, headers)) as response:
             return response.status, json.load(response)
     except HTTPError as error:
         return error.code, json.load(error)
 
-def ask(emulator, prompt="Hi", **body):
-    status, answer = post(emulator.url("serevix") + "/v1", prompt, **body)
+def ask(emulator, prompt="Hi", origin=None, **body):
+    status, answer = post((f"{origin}/serevix" if origin else emulator.url("serevix")) + "/v1", prompt, **body)
     return answer["choices"][0]["message"]["content"] if status == 200 else status
 """
 
@@ -163,6 +163,8 @@ def test_each_test_has_a_namespace_on_one_server(project: pytest.Pytester, monke
             assert len(emulator.journal) == 0
             assert ask(emulator)
             assert len(emulator.journal) == 1
+            assert ask(emulator, origin=f"http://{emulator.host}:{emulator.port}", key=emulator.key)
+            assert len(emulator.journal) == 2
             seen.append(emulator)
 
         def test_one_server():
@@ -472,6 +474,11 @@ def test_the_report_of_a_failed_test_holds_the_journal(project: pytest.Pytester)
             "      rule weather: prompt 'Hello?' does not contain 'weather'",
         ]
     )
+
+
+def test_the_report_of_a_failed_test_says_that_nothing_came(project: pytest.Pytester) -> None:
+    project.makepyfile("def test_nothing(emulator):\n    assert not emulator.origin")
+    run(project).stdout.fnmatch_lines(["*- emulator -*", "no request reached http://127.0.0.1:*/@test*"])
 
 
 def test_a_setting_lets_unmatched_requests_pass(project: pytest.Pytester) -> None:

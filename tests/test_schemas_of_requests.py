@@ -77,6 +77,23 @@ def test_whole_numbers_beyond_64_bits_are_exact(serving: Serving, http: httpx.Cl
         assert answer.replace(" ", "") == f'{{"a":{big},"b":{-big},"c":{big}}}'  # arguments have blanks
 
 
+def test_whole_numbers_in_a_schema_of_googles_are_as_exact_as_floats(serving: Serving, http: httpx.Client) -> None:
+    schema = {"type": "INTEGER", "minimum": 2**70, "maximum": 2**70}
+    config = {"responseMimeType": "application/json", "responseSchema": schema}
+    body = {"contents": [{"role": "user", "parts": [{"text": "Fill it in"}]}], "generationConfig": config}
+    url = serving().url("gemini") + "/v1beta/models/gemini-2.5-flash:generateContent"
+    answer = http.post(url, json=body, headers={"x-goog-api-key": "AIza-a-key-of-tests"}).json()
+    assert json.loads(answer["candidates"][0]["content"]["parts"][0]["text"]) == 2**70
+
+
+def test_a_member_that_nests_deeply_makes_them_floats_at_worst(serving: Serving, http: httpx.Client) -> None:
+    body = json.loads(body_with(json.dumps({"const": 2**80 + 1})))
+    deep = b"[" * 1010 + b"]" * 1010
+    content = json.dumps({"unknown": "DEEP", **body}).encode().replace(b'"DEEP"', deep)
+    response = http.post(serving().url("deepseek") + PATHS["deepseek"], content=content, headers=HEADERS)
+    assert json.loads(said(response)) in (2**80 + 1, float(2**80))
+
+
 def test_what_cannot_be_written_is_not_said(serving: Serving, http: httpx.Client) -> None:
     for name in ("half a character", "a class of halves"):
         assert ask(http, serving(), UNWRITABLE[name]).status_code == 400

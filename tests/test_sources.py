@@ -10,8 +10,10 @@ import pytest
 from emulator.errors import Problem, ScenarioError
 from emulator.matching.rules import compile_rules
 from emulator.pace import Pace
+from emulator.scenario.loading import parse
 from emulator.scenario.models import Scenario
 from emulator.scenario.sources import MAX_FILES, Loaded, files_of, load
+from emulator.state.compiled import compile_document
 
 Write = Callable[..., Path]
 
@@ -335,3 +337,20 @@ def test_a_problem_in_a_rule_is_placed_in_its_own_file(write: Write) -> None:
         Problem("scenario", 0, 0, "m"),
         Problem("a.yaml", 0, 0, "m"),
     ]
+
+
+def test_a_document_without_a_file_cannot_include() -> None:
+    with pytest.raises(ScenarioError) as caught:
+        compile_document(parse("include: a.yaml", "scenario", "yaml"))
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.message) == (1, "include works only in a file: it is relative to the file's folder")
+
+
+def test_a_folder_that_is_gone_has_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ScenarioError) as caught:
+        load("a.yaml")
+    assert str(caught.value) == "a.yaml: no such file"

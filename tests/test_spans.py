@@ -5,7 +5,8 @@ import signal
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from served import served
 from talk import single
 
 from emulator import Emulator
+from emulator.cli.serve import _with_spans
 from emulator.spans import make_span
 
 SCENARIO = {
@@ -167,3 +169,22 @@ def test_serve_exports_spans_by_otlp() -> None:
         if attribute.key == "service.name"
     }
     assert (names, services) == (["chat deepseek-v3"], {"llm-provider-emulator"})
+
+
+def test_spans_are_exported_without_a_log_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    class Exporter:
+        def __call__(self, exchange: Any) -> None:
+            seen.append(exchange)
+
+        def close(self) -> None:
+            seen.append("closed")
+
+    monkeypatch.setattr("emulator.spans.exported", Exporter)
+    exchange, options = cast(Any, object()), cast(Any, SimpleNamespace(exports_spans=True))
+    for show in (None, seen.append):
+        with _with_spans(options, show) as on_exchange:
+            assert on_exchange is not None
+            on_exchange(exchange)
+    assert seen == [exchange, "closed", exchange, exchange, "closed"]

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner, Result
+from talk import KEYS, question, single
 
 from emulator import Emulator
 from emulator.cli import cli
@@ -44,6 +45,19 @@ def test_it_prints_json_and_takes_the_filters_of_the_api(served: Emulator) -> No
     assert [(row["number"], row["rule"], row["status"]) for row in rows] == [(1, "hello", 200), (2, None, 200)]
     only = tail(f"{served.origin}/__emulator/", "--json", "--limit", "1", "--rule", "hello", "--model", "deepseek-v3")
     assert json.loads(only.output)["number"] == 1
+
+
+def test_it_ends_with_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Emulator(HELLO) as emulator:
+        single.post(emulator.url("serevix") + "/v1/chat/completions", json=question("serevix"), headers=KEYS["serevix"])
+
+        def stopping(row: Any, *, is_colored: bool) -> str:
+            emulator.stop()
+            return f"one: {row['rule']}"
+
+        monkeypatch.setattr("emulator.logs.line_of", stopping)
+        reported = tail(emulator.origin)
+    assert (reported.exit_code, reported.output) == (1, "one: hello\nThe server has stopped.\n")
 
 
 def test_it_says_what_is_wrong_in_one_sentence(served: Emulator) -> None:

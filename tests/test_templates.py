@@ -296,6 +296,16 @@ def test_a_long_honest_template_has_enough_of_everything() -> None:
     assert len(render("{{ request.prompt | tojson }}", context)) == 500_002
 
 
+def test_what_a_word_or_a_filter_cannot_make_is_said() -> None:
+    own = templates.Faked(prose.fake("en_US", 1))
+    context = {**CONTEXT, "request": {"messages": ["a" * MAX_LENGTH] * 2}, "fake": own}
+    for name in ("string", "tojson"):
+        wrong = f"the result of {name} is longer than {MAX_LENGTH} characters"
+        assert wrong in complaint_of(f"{{{{ request.messages | {name} | length }}}}", context)
+    for template in ("{{ fake.enum }}", "{{ fake.enum() }}"):
+        assert "missing 1 required positional argument: 'enum_cls'" in complaint_of(template, context)
+
+
 def test_half_an_answer_is_never_given() -> None:
     with pytest.raises(TemplateError, match=f"the text is longer than {MAX_LENGTH} characters"):
         render("{{ request.prompt }}" * 3, {**CONTEXT, "request": {"prompt": "x" * 400_000}})

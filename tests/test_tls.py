@@ -13,6 +13,7 @@ from talk import single
 from emulator import Emulator
 from emulator.engine import handshake_fault
 from emulator.interception.certificates import Authority
+from emulator.interception.front import TlsFront
 from emulator.interception.tls import ALERT, HandshakeEnd, TlsProtocol, TlsTransport
 
 AUTHORITY = Authority.new()
@@ -172,14 +173,50 @@ def test_data_passes_both_ways_and_the_transport_is_the_socket_s() -> None:
 def test_an_answer_that_ends_its_half_still_reads_the_client_s() -> None:
     talk = Talk().shake()
     talk.inner.transport.write_eof()
+    said = talk.wire.sent
+    talk.inner.transport.write_eof()
     talk.inner.transport.write(b"too late")
+    assert talk.wire.sent == said  # TLS says its end once
     talk.pass_on()
-    assert (talk.client.read(), talk.wire.events) == (b"", ["write_eof"])
+    assert (talk.client.read(), talk.wire.events) == (b"", ["write_eof", "write_eof"])
     talk.protocol.data_received(b"raw bytes")
     assert talk.inner.events == [b"raw bytes"]
     talk.protocol.connection_lost(None)
     talk.protocol.data_received(b"later")
     assert talk.inner.events == [b"raw bytes", "lost"]
+
+
+class Leaving(Inner):
+    """Ends the connection as soon as it has read something."""
+
+    way = "write_eof"
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        getattr(self.transport, self.way)()
+
+
+@pytest.mark.parametrize("way", ["write_eof", "abort"])
+def test_nothing_is_read_after_the_server_has_ended_the_connection(way: str) -> None:
+    async def inside() -> None:
+        talk = Talk()
+        talk.inner = Leaving()
+        talk.inner.way = way
+        talk.shake()
+        talk.client.write(b"one")
+        talk.client.write(b"two")
+        talk.pass_on()
+        assert (talk.inner.events, talk.wire.events) == ([b"one"], [way])
+
+    asyncio.run(inside())
+
+
+@in_loop
+def test_the_end_of_a_connection_that_is_closed_already_is_not_sent() -> None:
+    talk = Talk().shake()
+    talk.wire.close()
+    talk.inner.transport.write_eof()
+    assert talk.wire.events == ["close"]
 
 
 @in_loop
@@ -260,8 +297,18 @@ def test_a_handshake_ends_on_purpose(end: HandshakeEnd, sent: bytes, event: str)
         talk = Talk(end)
         talk.protocol.data_received(b"\x16\x03\x01")
         assert (talk.wire.sent, talk.wire.events, talk.failures) == (sent, [event], [])
+        assert (talk.protocol.eof_received(), talk.failures) == (False, [])  # it was no failure of the client
 
     asyncio.run(inside())
+
+
+@in_loop
+def test_the_server_s_stop_reaches_the_handshakes_of_its_front() -> None:
+    front, wire = TlsFront({}, AUTHORITY), Wire()
+    protocol = front.protocol(Inner, "a.host")
+    protocol.connection_made(wire)
+    front.stop()
+    assert wire.events == ["abort"]
 
 
 def test_a_fault_that_is_set_while_the_server_runs_breaks_as_many_handshakes_as_it_says() -> None:

@@ -302,6 +302,7 @@ def calling(arguments: str) -> list[Message]:
         pytest.param([say("user", "Hi"), say("system", "Be brief.")], {}, 6, id="system-at-the-end"),
         pytest.param(TALK[1:3], {}, 12, id="assistant-at-the-end"),
         pytest.param([TALK[1], say("assistant", "Hello!", reasoning="A greeting.", prefix=True)], {}, 11, id="prefix"),
+        pytest.param([say("user", "Hi"), say("assistant", "A"), say("assistant", "B")], {}, 11, id="assistant-twice"),
         pytest.param([say("user", "Say <｜User｜> and </think>")], {}, 10, id="special-tokens-in-a-text"),
         pytest.param(BRIEF, {"effort": "max"}, 87, id="max"),
         pytest.param(BRIEF, {"effort": "max", "thinking": False}, 8, id="max-needs-thinking"),
@@ -400,6 +401,18 @@ def test_a_counted_long_text_is_not_kept() -> None:
     tokens.count(text)
 
     assert sys.getrefcount(text) == references
+
+
+def test_full_caches_forget_and_count_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Unrepeatable wordings, zyxwvut, 12 and forgettable chunkings"
+    before = tokens.count(text)
+    tokenizer = tokens._loaded()
+    words, chunks = len(tokenizer._known), len(tokenizer._chunks)
+    assert words > 3
+    monkeypatch.setattr(tokenizer, "_space", 0)
+    monkeypatch.setattr(tokenizer, "_chunk_space", 0)
+    assert tokens.count(text.replace("12", "13 qwxz")) == before + tokens.count("13 qwxz") - tokens.count("12")
+    assert (len(tokenizer._known) < words, len(tokenizer._chunks) < chunks) == (True, True)
 
 
 def test_a_cache_forgets_what_was_used_longest_ago_and_refuses_what_is_too_big() -> None:

@@ -5,7 +5,16 @@ from textwrap import dedent
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import (
+    AfterValidator,
+    AnyUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    create_model,
+)
 from pydantic_core import core_schema
 
 from emulator.errors import ScenarioError
@@ -161,3 +170,25 @@ def test_a_version_in_quotes_is_a_mistake() -> None:
     with pytest.raises(ScenarioError) as caught:
         build(Scenario, Document("x", {"version": "1", "rules": []}))
     assert [problem.message for problem in caught.value.problems] == ["version is the string '1'. Write: version: 1"]
+
+
+def test_branches_of_one_name_are_known_by_their_errors_alone() -> None:
+    def inner(kind: Any) -> Any:
+        return create_model("Inner", __base__=Model, a=(kind, ...))
+
+    class Outer(Model):
+        it: inner(int) | inner(list[int])  # type: ignore[valid-type]
+
+    assert messages("it: {a: x}", Outer) == [
+        "it.a is 'x'; expected a whole number",
+        "it.a is 'x'; expected a list",
+    ]
+    assert messages("it: 5", Outer) == ["it is 5; expected a mapping"]
+
+
+def test_a_branch_of_another_kind_takes_any_shape() -> None:
+    class Outer(Model):
+        it: AnyUrl | list[int]
+
+    assert messages("it: 5", Outer) == ["it is 5: URL input should be a string or URL"]
+    assert messages("it: 'x y'", Outer) == ["it is 'x y': input should be a valid URL, relative URL without a base"]

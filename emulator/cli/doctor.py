@@ -143,7 +143,7 @@ def _port(port: int) -> Iterator[Finding]:
 def _files(port: int) -> Iterator[Finding]:
     try:
         import resource
-    except ImportError:
+    except ImportError:  # pragma: no cover - only Windows lacks it
         return
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= limit < MIN_FILES:

@@ -35,8 +35,6 @@ class Speed(click.ParamType[float]):
         from emulator.errors import UsageError
         from emulator.pace import FASTEST, SLOWEST, checked_speed
 
-        if isinstance(value, float):
-            return value
         if value == "max":
             return math.inf
         try:

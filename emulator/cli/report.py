@@ -3,13 +3,14 @@
 import json
 from collections import Counter, defaultdict
 from decimal import Decimal
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emulator.interception.front import Sightings
     from emulator.server.server import Server
     from emulator.state.exchanges import Exchange
-    from emulator.verdict import Verdict
+    from emulator.verdict import Finding, Verdict
 
 MAX_LISTED = 10
 """The most rules or hosts in a line; JSON lists them all."""
@@ -117,12 +118,13 @@ class Report:
     def _judged(self, server: "Server") -> list[str]:
         """Yields a line for each finding's code, the worst first."""
         verdict = self.verdict(server)
-        counts = Counter(finding.code for finding in verdict.findings) if verdict is not None else Counter[str]()
-        lines: list[str] = []
+        by_code: dict[str, list[Finding]] = {}
         for finding in verdict.findings if verdict is not None else ():
-            if (count := counts.pop(finding.code, 0)) and len(lines) < MAX_LISTED:
-                more = f" ({count}x)" if count > 1 else ""
-                lines.append(f"  {finding.severity} {finding.code}{more}: {finding.explanation}")
+            by_code.setdefault(finding.code, []).append(finding)
+        lines = []
+        for code, (first, *others) in islice(by_code.items(), MAX_LISTED):
+            more = f" ({len(others) + 1}x)" if others else ""
+            lines.append(f"  {first.severity} {code}{more}: {first.explanation}")
         return lines
 
 

@@ -1,6 +1,7 @@
 """`emulator scenarios`."""
 
 import json
+from itertools import dropwhile, takewhile
 
 import click
 
@@ -40,12 +41,8 @@ def about(name: str) -> str:
     from emulator.resources import scenario_named
 
     path = scenario_named(name)
-    words: list[str] = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path is not None else ():
-        text = line.removeprefix("#").strip()
-        if not line.startswith("#") or (words and not text):
-            break
-        if text and "$schema=" not in text:
-            words.append(text)
-    sentence, dot, _ = " ".join(words).partition(". ")
+    lines = path.read_text(encoding="utf-8").splitlines() if path is not None else []
+    comments = [line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), lines)]
+    texts = dropwhile(lambda text: not text, [text for text in comments if "$schema=" not in text])
+    sentence, dot, _ = " ".join(takewhile(bool, texts)).partition(". ")
     return sentence + dot.strip()

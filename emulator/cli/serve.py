@@ -117,8 +117,7 @@ def serve_alone(
     """Runs one server in this process. `shown` returns its banner for its URL."""
     from emulator.server.sockets import bind, expect_connections
 
-    with _named(host, port):
-        sock = bind(host, port)
+    sock = bind(host, port)
     expect_connections(sock)
     url = origin(host, sock, options)
     text = shown(url) if shown is not None else banner(url, options.provider, options.access.token)
@@ -136,8 +135,7 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     from emulator.server.workers import reserve, run, write_lock, write_within
 
     gc.enable()  # this process only watches the workers
-    with _named(host, port):
-        reserved = reserve(host, port)
+    reserved = reserve(host, port)
     port = reserved.getsockname()[1]
     text = banner(origin(host, reserved, options), options.provider, options.access.token)
     lock = write_lock()
@@ -219,17 +217,6 @@ def _logging(
     finally:
         out.close()
         err.close()
-
-
-@contextlib.contextmanager
-def _named(host: str, port: int) -> Iterator[None]:
-    """Reports a host name that can't be resolved like any other unusable address."""
-    from emulator.errors import BindError
-
-    try:
-        yield
-    except (UnicodeError, ValueError):
-        raise BindError(f"Cannot listen on {host}:{port}: no such host. Check --host.") from None
 
 
 def origin(host: str, sock: "socket.socket", options: "ServerOptions") -> str:

@@ -7,6 +7,7 @@ doesn't exist."""
 import asyncio
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from math import inf
@@ -23,9 +24,8 @@ from emulator.offload import Pool
 from emulator.pace import checked_speed
 from emulator.providers import PROVIDERS
 from emulator.scenario.models import RuleModel
-from emulator.scenario.sources import Source
 from emulator.state import exchanges as records
-from emulator.state.compiled import CompiledScenario, compile_scenario
+from emulator.state.compiled import CompiledScenario
 from emulator.state.exchanges import Exchange
 from emulator.state.journal import Journal
 from emulator.state.namespace import NAME, ClockMode, Namespace
@@ -168,14 +168,13 @@ async def wait_for(
     def over() -> list[Exchange]:
         return [each for each in selected(journal, every) if each.ended is not None]
 
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while len(over()) < count:
                 await journal.changed()
-    except TimeoutError:
-        if len(over()) < count:
-            raise TimedOut(not_enough(seconds, len(over()), count)) from None
     rows = over()
+    if len(rows) < count:
+        raise TimedOut(not_enough(seconds, len(rows), count))
     return {"exchanges": [each.row() for each in (rows if wanted.limit is None else rows[-wanted.limit :])]}
 
 
@@ -243,10 +242,8 @@ def rules(server: Controlled, namespace: str) -> dict[str, Any]:
     return {"rules": rows}
 
 
-def plain(model: BaseModel | None) -> dict[str, Any]:
+def plain(model: BaseModel) -> dict[str, Any]:
     """The explicit values of a model, as JSON."""
-    if model is None:
-        return {}
     said: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
     return said
 
@@ -278,13 +275,8 @@ def scenario(server: Controlled, namespace: str) -> dict[str, Any]:
     return plain(server.namespaces.get(namespace).loaded.scenario)
 
 
-def replace_scenario(server: Controlled, namespace: str, source: Source) -> Any:
-    """Replaces the scenario and removes added rules. Raises ScenarioError, and then nothing has changed."""
-    return use_scenario(server, namespace, compile_scenario(source))
-
-
 def use_scenario(server: Controlled, namespace: str, compiled: CompiledScenario, *, keeps_rules: bool = False) -> Any:
-    """The same with a compiled scenario; added rules may stay."""
+    """Replaces the scenario and removes added rules, unless they are to stay."""
     where = server.namespaces.own(namespace)
     if not keeps_rules:
         where.remove_rules()

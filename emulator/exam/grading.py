@@ -204,8 +204,6 @@ def _early(case: Case, requests: Sequence[Request]) -> str:
 
 def _share(out: str) -> str:
     cities = heard(out)
-    if is_whole(out):
-        return "the whole answer"
     return f"{len(cities)} of {len(CITIES)} parts of the answer" if cities else "no answer"
 
 
@@ -214,8 +212,7 @@ def _requests(run: Run) -> str:
 
 
 def _ending(run: Run) -> str:
-    if run.code is None:
-        return "stopped"
+    assert run.code is not None
     how = f"signal {-run.code}" if run.code < 0 else f"exit {run.code}"
     last = last_line(run.err)
     return f"{how}: {last}" if last else how

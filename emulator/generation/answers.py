@@ -250,7 +250,7 @@ def _sections(page: Page, random: Random, question: Question, sentences: Iterato
         aspects = random.sample(phrases.aspects, 3)
         rows = [phrases.heads, ("---", "---"), *((each.title, each.one) for each in aspects)]
         page.add("\n".join(map(_row, rows)), alone=True)
-    for at in numbers():
+    for at in numbers():  # pragma: no branch - the page fills up
         aspect = phrases.aspects[at % len(phrases.aspects)]
         if page.space < 90 or not page.add(f"## {aspect.title}{PARAGRAPH}{aspect.sentence}", alone=True):
             break

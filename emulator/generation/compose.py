@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
+from itertools import takewhile
 from typing import Any
 
 import orjson
@@ -102,16 +103,12 @@ def _as_bytes(value: Any) -> bytes:
 
 def _results(request: ModelRequest) -> tuple[Result, ...]:
     """Returns the results of the model's last tool calls."""
-    results: list[Result] = []
-    for at in range(len(request.messages) - 1, -1, -1):
-        message = request.messages[at]
-        if message.role not in ("tool", "function"):
-            calls = {call.id: call.name for call in message.tool_calls}
-            break
-        results.append(Result(message.name or message.tool_call_id or "", message.content, message.is_error))
-    else:
-        calls = {}
-    return tuple([replace(each, tool=calls.get(each.tool) or each.tool or "the tool") for each in reversed(results)])
+    found = [*takewhile(lambda message: message.role in ("tool", "function"), reversed(request.messages))]
+    before = len(request.messages) - len(found)
+    asking = request.messages[max(0, before - 1) : before]
+    calls = {call.id: call.name for message in asking for call in message.tool_calls}
+    named = [(message.name or message.tool_call_id or "", message) for message in reversed(found)]
+    return tuple([Result(calls.get(name) or name or "the tool", each.content, each.is_error) for name, each in named])
 
 
 # Templates
@@ -184,7 +181,7 @@ def _rendered_block(block: Block, arguments: Iterator[Mapping[str, Any] | str], 
             return replace(block, text=render(block.text))
         case ToolCall():
             return replace(block, arguments=_rendered_arguments(next(arguments), render))
-        case Search():
+        case Search():  # pragma: no branch - all kinds of blocks are listed
             return replace(block, query=render(block.query), results=_rendered_sources(block.results, render))
 
 
@@ -290,7 +287,7 @@ def _exact(schema: Mapping[str, Any], request: ModelRequest) -> Mapping[str, Any
         return schema
     try:
         waiting = [(request.body, json.loads(request.http_request.body))]
-    except (ValueError, RecursionError):  # a number with thousands of digits
+    except (ValueError, RecursionError):  # orjson reads deeper nesting
         return schema
     while waiting:
         part, exact = waiting.pop()

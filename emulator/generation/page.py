@@ -39,16 +39,14 @@ class Page:
 
     def finished(self, note: str) -> str:
         """The text with the required length and a note at its end."""
-        while self.parts and self.count("".join(self.parts) + note) > self.high:
+        while self.parts and self.count(self._joined("".join(self.parts), note)) > self.high:
             self._drop()
         whole = self._joined("".join(self.parts), note)
-        size = self.count(whole)
-        if self.low <= size <= self.high:
+        if self.low <= self.count(whole):
             return whole
-        if size > self.high:
-            note = ""
         filled = None
-        for _ in range(4):  # a text that can't be filled exactly may fit with one sentence less
+        # A text that can't be filled exactly may fit with one sentence less.
+        for _ in range(4):  # pragma: no branch - no text is known that needs all rounds
             filled = self._filled("".join(self.parts), note)
             if filled is not None or not self.parts:
                 break

@@ -226,8 +226,6 @@ class Faked:
         """The error, for places that can't raise it."""
 
     def __getattr__(self, name: str) -> "_Word":
-        if name.startswith("_"):
-            raise AttributeError(name)
         if name in _BULKY:
             raise TemplateError(f"fake.{name} is not available in templates")
         return _Word(name, getattr(self._source, name), self)

@@ -81,7 +81,6 @@ def base_urls(
     alone: str | None,
     environment: Mapping[str, str],
     *,
-    keys: bool = True,
     preferred: Sequence[str] = (),
 ) -> Changes:
     """The base URLs and keys for clients of a server at `origin`.
@@ -103,9 +102,8 @@ def base_urls(
         variable = f"{_upper(name)}_BASE_URL"
         if variable not in BASE_URLS:
             changes.offer(variable, url_of(name), environment)
-    if keys:
-        for variable in dict.fromkeys((*KEYS, *(f"{_upper(name)}_API_KEY" for name in names))):
-            changes.offer(variable, DUMMY_KEY, environment)
+    for variable in dict.fromkeys((*KEYS, *(f"{_upper(name)}_API_KEY" for name in names))):
+        changes.offer(variable, DUMMY_KEY, environment)
     return changes
 
 

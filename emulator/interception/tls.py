@@ -138,12 +138,9 @@ class TlsProtocol(asyncio.Protocol):
                 data = self.tls.read(MAX_READ)
             except ssl.SSLWantReadError:
                 break
-            except ssl.SSLError as error:
-                if isinstance(error, ssl.SSLZeroReturnError):
-                    self._end_of_client()
-                else:
-                    self._flush()
-                    self.raw.abort()
+            except ssl.SSLError:
+                self._flush()
+                self.raw.abort()
                 return
             if not data:
                 self._end_of_client()

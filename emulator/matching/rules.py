@@ -56,9 +56,9 @@ class Rule:
     """The exact prompt that this rule requires, if any: looked up instead of tried."""
     patterns: tuple[Pattern, ...]
     """The regexes on the prompt, whose groups templates may use."""
-    normalize: tuple[str, ...] = ()
-    model: RuleModel | None = None
+    model: RuleModel
     """The model it was compiled from."""
+    normalize: tuple[str, ...] = ()
 
     @property
     def is_constant(self) -> bool:

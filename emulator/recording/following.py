@@ -117,8 +117,6 @@ class Follower:
 
     def _take_data(self, event: Any, at: float) -> None:
         data = bytes(event.data)
-        if not data:
-            return
         if self.followed.framing != "chunks":
             self.followed.segments.append(Segment(at, data))
             return

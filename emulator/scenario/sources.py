@@ -91,10 +91,7 @@ def load_document(document: Document) -> Loaded:
 
 def _named_or(source: str) -> list[Path]:
     """Returns the files of a source: the user's, if any, or the shipped scenario with that name."""
-    try:
-        is_there = os.path.lexists(source)
-    except ValueError:
-        is_there = False
+    is_there = os.path.lexists(source)
     shipped = None if is_there else scenario_named(source)
     if shipped is not None:
         return [shipped]

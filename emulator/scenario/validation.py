@@ -248,8 +248,6 @@ def _said(error: ErrorDetails, spot: _Spot, schema: CoreSchema, subject: str = "
     match kind:
         case "missing":
             message = f"{subject} is missing{MISSING.get(subject, '')}"
-        case _ if kind in _EXTRA:
-            message = f"{subject} is not a valid key"
         case "union_tag_invalid" | "union_tag_not_found":
             return _unknown_tag(context, spot, subject, schema)
         case "literal_error" if spot.name == ("version",):
@@ -280,7 +278,8 @@ def _said(error: ErrorDetails, spot: _Spot, schema: CoreSchema, subject: str = "
             text = str(context["error"])
             message = _continued(subject, text) if text else f"{found}, which is invalid"
         case _ if kind in _BUILT_IN:
-            message = f"{found}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+            first, rest = error["msg"][:1], error["msg"][1:]
+            message = f"{found}: {first if rest[:1].isupper() else first.lower()}{rest}"  # "URL input should be …"
         case _:
             message = _continued(subject, error["msg"])
     return _Finding(spot.key_path, message)

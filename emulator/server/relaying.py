@@ -153,12 +153,11 @@ class Relay:
 
     def received(self, data: bytes) -> None:
         """Forwards a part of the response to the client before anything else."""
-        handle = self.handle
+        handle, now = self.handle, self._clock.now()
         if not handle.is_lost:
             handle.write(data)
             if handle.is_full and self._connection is not None:
                 self._connection.transport.pause_reading()
-        now = self._clock.now()
         playback = self.playback
         playback.bytes_sent += len(data)
         playback.frames_sent += 1
@@ -171,7 +170,7 @@ class Relay:
         if self.finder.is_over:
             self._hand_over()
             if self.finder.keeps_alive:
-                self._finish("complete")
+                self._finish("complete", now)
 
     def upstream_lost(self, *, is_reset: bool) -> None:
         """Ends the client's connection in the same way as the upstream has ended its own."""
@@ -224,10 +223,10 @@ class Relay:
             keep, self.keep = self.keep, None  # which refers to this object
             self.kept = keep()
 
-    def _finish(self, ended: Ended) -> None:
+    def _finish(self, ended: Ended, now: float | None = None) -> None:
         if not self.over.done():
             self.playback.ended = ended
-            self.playback.ended_at = self._clock.now()
+            self.playback.ended_at = self._clock.now() if now is None else now
             if self._connection is not None:
                 self._connection.relay = None
             self.over.set_result(None)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import orjson
 
-from emulator.clock import WallClock
+from emulator.clock import Clock, WallClock
 from emulator.control.access import Access
 from emulator.engine import Options
 from emulator.errors import EmulatorError, ScenarioError, StoreGone
@@ -149,7 +149,7 @@ class Server:
             http.listener_control.join(member.shared, partial(_tell_workers, channel))
             app.act_on_listener = http.listener_control.act
             if not is_replica:
-                _keep(app, channel, member)
+                _keep(app, channel, member, clock)
             await _join(app, channel, is_replica=is_replica)
         sharing = None if shared is None or redis is None else await _sharing(app, redis, shared, clock)
         try:
@@ -284,12 +284,16 @@ def _worker_store(channel: "Channel") -> "Store":
     return WorkerStore(channel)
 
 
-def _keep(app: App, channel: "Channel", member: "Member") -> None:
+def _keep(app: App, channel: "Channel", member: "Member", clock: Clock) -> None:
     """Keeps a worker's exchanges where others find them if it is killed."""
     from emulator.server.worker_spool import WorkerSpool
 
-    app.spool = spool = WorkerSpool(app, member.boxes[member.slot])
-    channel.inherit = lambda slot: spool.adopt(member.boxes[slot])
+    boxes, shelf = member.boxes, app.namespaces.shelf
+    most = member.workers * shelf.most_bytes
+    shelf.free = lambda: most - boxes.journals_of_others(member.slot)
+    app.spool = spool = WorkerSpool(app, boxes[member.slot], member.index)
+    channel.inherit = lambda slot, owner: spool.adopt(boxes[slot], owner)
+    spool.watch(clock)
 
 
 async def _restarted(namespaces: Sequence[tuple[Namespace, bool]], compiled: CompiledScenario) -> None:

@@ -32,6 +32,9 @@ def bind(host: str, port: int, *, listens: bool = True, shares_port: bool = Fals
         sock.close()
         hint = HINTS.get(error.errno or 0, "Check --host.")
         raise BindError(f"Cannot listen on {host}:{port}: {error.strerror or error}. {hint}") from None
+    except (TypeError, ValueError):  # it can't even be encoded
+        sock.close()
+        raise BindError(f"Cannot listen on {host}:{port}: no such host. Check --host.") from None
     sock.setblocking(False)
     return sock
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from emulator.clock import Clock
 from emulator.errors import UsageError
 from emulator.server.black_box import Box
 from emulator.server.players import BeforeLast
@@ -22,8 +23,11 @@ from emulator.wire import Playback
 if TYPE_CHECKING:
     from emulator.server.app import App
 
-MIN_USED = 4 * 2**20
-"""The bytes of a log at which it is written anew, or twice those that were needed last time."""
+MIN_USED, MAX_UNUSED = 4 * 2**20, 16 * 2**20
+"""A log is written anew when it has twice the bytes that were needed last time: at least so many, or at most so many
+more."""
+LOOK_INTERVAL = 0.5
+"""Seconds until it is checked whether other workers need the bytes that a journal has beyond its share."""
 STEP = 4
 """The most exchanges that are written anew for each new one."""
 OTHER_TEMPLATES = 2**31
@@ -35,56 +39,146 @@ earlier exchanges; the totals of everything before.
 _FRAME = Struct("=IB")
 
 
-class WorkerSpool:
-    """The spool of one worker."""
+class _Log:
+    """What one worker leaves behind, in its box. What is still needed is written anew now and then, a little at a time;
+    whatever comes meanwhile goes to both halves."""
 
-    def __init__(self, app: "App", box: Box) -> None:
+    def __init__(self, app: "App", box: Box, owner: int) -> None:
+        self.packer = Packer(is_private=True)
+        """Packs what is put next. It refers to what is in the log by then, so `make_space` comes first."""
         self._app = app
         self._box = box
         self._which = 0
         """The valid half."""
-        self._packer = Packer(is_private=True)
         self._moving: Iterator[Exchange] | None = None
         """The exchanges that are still to be written anew."""
-        self._mover = self._packer
+        self._mover = self.packer
         self._limit = MIN_USED
-        self._answered: Exchange | None = None
-        box.reset()
+        self._spare = box.half // 10
+        """The bytes that stay free in each half for the next record, far more than any has since bodies are cut; and as
+        many again when it has just been written anew."""
+        self._full = box.half - self._spare
+        box.reset(owner)
         box.publish(0)
+
+    def make_space(self) -> bool:
+        """Makes space for what is packed next. Returns whether it had to write everything anew for that: all that the
+        journals have and the totals have counted by now."""
+        if self._box.used(self._which) <= self._full:
+            return False
+        self.write_anew(restarts=False)
+        return True
+
+    def put(self, kind: int, data: bytes) -> None:
+        """Adds a record."""
+        frame = _FRAME.pack(len(data), kind) + data
+        self._box.append(self._which, frame)
+        if self._moving is not None:
+            self._box.append(1 - self._which, frame)
+
+    def go_on(self) -> None:
+        """Writes some exchanges anew, if it is time."""
+        if self._moving is None and self._box.used(self._which) > self._limit:
+            self._start_moving()
+            return
+        for _ in range(STEP):
+            if self._moving is not None:
+                self._move_one()
+
+    def write_anew(self, emptied: Box | None = None, *, restarts: bool = True) -> None:
+        """Writes all that is needed anew. emptied: the box from which some of that comes; it is emptied then."""
+        if restarts or self._moving is None:
+            self._start_moving()
+        while self._moving is not None:
+            self._move_one(emptied)
+
+    def _start_moving(self) -> None:
+        self.packer.period += 1
+        self._mover = Packer(is_private=True, first=OTHER_TEMPLATES)
+        self._box.begin(1 - self._which)
+        namespaces = self._app.namespaces
+        self._moving = iter([each for namespace in namespaces for each in namespace.journal])
+
+    def _move_one(self, emptied: Box | None = None) -> None:
+        """Writes one exchange anew. After the last one, that half takes the place of the other."""
+        assert self._moving is not None
+        exchange = next(self._moving, None)
+        if exchange is None:
+            self._publish(emptied)
+        elif exchange.is_kept:
+            data = ended(self._mover, exchange)
+            frame = _FRAME.pack(len(data), OPEN if exchange.playback is None else ENDED) + data
+            if not self._box.append(1 - self._which, frame, 2 * self._spare):
+                self._keep_less()
+
+    def _keep_less(self) -> None:
+        """Begins to write anew once more, and less: what is kept leaves no space for what comes."""
+        shelf = self._app.namespaces.shelf
+        if shelf.bytes:  # open exchanges alone are not dropped
+            shelf.shrink(shelf.bytes - shelf.bytes // 16)
+            self._start_moving()
+
+    def _publish(self, emptied: Box | None) -> None:
+        totals = orjson.dumps(self._app.totals.to_dict())
+        self._box.append(1 - self._which, _FRAME.pack(len(totals), TOTALS) + totals)
+        self._which = 1 - self._which
+        if emptied is not None:
+            emptied.reset()
+        self._box.publish(self._which)
+        if emptied is not None:
+            emptied.release()
+        self._moving = None
+        used = self._box.used(self._which)
+        self._limit = max(MIN_USED, used + min(used, MAX_UNUSED))
+
+
+class WorkerSpool:
+    """The spool of one worker."""
+
+    def __init__(self, app: "App", box: Box, index: int) -> None:
+        """index: the worker's own."""
+        self._app = app
+        self._box = box
+        self._log = _Log(app, box, index)
+        self._answered: Exchange | None = None
         shelf = app.namespaces.shelf
         shelf.on_clear, shelf.on_change = self._on_clear, self._on_change
 
     def answered(self, exchange: Exchange, catch: Catch, recollection: Recollection | None = None) -> None:
         """Sends a whole answer, once its exchange is kept."""
-        self._put(ENDED, whole(self._packer, exchange, catch, recollection))
+        self._log.make_space()
+        self._log.put(ENDED, whole(self._log.packer, exchange, catch, recollection))
         self._answered = exchange
         catch.protocol.transport.write(catch.wire)
 
     def begin(self, exchange: Exchange) -> BeforeLast:
         """Keeps an exchange whose answer is about to be sent. Returns what to call before its last bytes are sent."""
-        self._put(OPEN, begun(self._packer, exchange))
+        self._log.make_space()
+        self._log.put(OPEN, begun(self._log.packer, exchange))
         return partial(self._almost_over, exchange)
 
     async def safe(self) -> None:
         """Everything is, immediately."""
 
     def _almost_over(self, exchange: Exchange, playback: Playback, size: int, frames: int, now: float) -> None:
-        self._put(OPEN, almost_over(self._packer, exchange, playback, size, frames, now))
+        self._log.make_space()
+        self._log.put(OPEN, almost_over(self._log.packer, exchange, playback, size, frames, now))
 
     def end(self, exchange: Exchange) -> None:
         """Keeps how it has ended. The totals have counted it."""
+        self._box.journals = self._app.namespaces.shelf.bytes
         if exchange is self._answered:
             self._answered = None
-        else:
-            self._put(ENDED, ended(self._packer, exchange))
-        if self._moving is not None:
-            self._move(STEP)
-        elif self._box.used(self._which) > self._limit:
-            self._start_moving()
+        elif not self._log.make_space():
+            self._log.put(ENDED, ended(self._log.packer, exchange))
+        self._log.go_on()
 
-    def adopt(self, box: Box) -> None:
-        """Takes over what another worker has left, and empties its box."""
+    def adopt(self, box: Box, owner: int) -> None:
+        """Takes over what another worker has left, and empties its box, unless that already belongs to a new one."""
+        if box.owner != owner:
+            return
         left = _left_in(box.read())
+        box.journals = 0  # so that there is space for them here
         for name, exchanges in left.exchanges.items():
             try:
                 journal = self._app.namespaces.get(name).journal
@@ -93,64 +187,27 @@ class WorkerSpool:
             journal.adopt(exchanges)
         if left.totals is not None:
             self._app.totals = merged([self._app.totals.to_dict(), left.totals.to_dict()])
-        if self._moving is None:
-            self._start_moving()
-        self._move_all(box)
+        self._box.journals = self._app.namespaces.shelf.bytes
+        self._log.write_anew(box)
+
+    def watch(self, clock: Clock) -> None:
+        """Now and then drops what these journals have beyond their share, as far as those of others need it."""
+
+        def look() -> None:
+            shelf = self._app.namespaces.shelf
+            shelf.make_room()
+            self._box.journals = shelf.bytes
+            self.watch(clock)
+
+        clock.call_at(clock.now() + LOOK_INTERVAL, look)
 
     def _on_clear(self, namespace: str) -> None:
-        self._put(CLEARED, namespace.encode())
+        self._log.make_space()
+        self._log.put(CLEARED, namespace.encode())
 
     def _on_change(self, exchange: Exchange) -> None:
-        self._put(CHANGED, ended(self._packer, exchange))
-
-    def _put(self, kind: int, data: bytes) -> None:
-        frame = _FRAME.pack(len(data), kind) + data
-        if not self._box.append(self._which, frame):
-            if self._moving is None:
-                self._start_moving()
-            self._move_all()
-            self._box.append(self._which, frame)
-        elif self._moving is not None:
-            self._box.append(1 - self._which, frame)
-
-    def _start_moving(self) -> None:
-        """Starts to write anew what is still needed. Whatever comes meanwhile goes to both halves."""
-        self._packer.period += 1
-        self._mover = Packer(is_private=True, first=OTHER_TEMPLATES)
-        self._box.begin(1 - self._which)
-        namespaces = self._app.namespaces
-        self._moving = iter([each for namespace in namespaces for each in namespace.journal])
-
-    def _move(self, count: int) -> None:
-        """Writes some exchanges anew. After the last one, that log takes the place of the other."""
-        assert self._moving is not None
-        for _ in range(count):
-            exchange = next(self._moving, None)
-            if exchange is None:
-                self._publish()
-                return
-            if exchange.is_kept:
-                self._write(OPEN if exchange.playback is None else ENDED, ended(self._mover, exchange))
-
-    def _move_all(self, emptied: Box | None = None) -> None:
-        while self._moving is not None:
-            exchange = next(self._moving, None)
-            if exchange is None:
-                self._publish(emptied)
-            elif exchange.is_kept:
-                self._write(OPEN if exchange.playback is None else ENDED, ended(self._mover, exchange))
-
-    def _write(self, kind: int, data: bytes) -> None:
-        self._box.append(1 - self._which, _FRAME.pack(len(data), kind) + data)
-
-    def _publish(self, emptied: Box | None = None) -> None:
-        self._write(TOTALS, orjson.dumps(self._app.totals.to_dict()))
-        self._which = 1 - self._which
-        if emptied is not None:
-            emptied.reset()
-        self._box.publish(self._which)
-        self._moving = None
-        self._limit = max(MIN_USED, 2 * self._box.used(self._which))
+        self._log.make_space()
+        self._log.put(CHANGED, ended(self._log.packer, exchange))
 
 
 class _Left(NamedTuple):
@@ -179,8 +236,8 @@ def _left_in(log: bytes) -> _Left:
         else:
             for exchange, _ in reader.read(data):
                 _note(kind, exchange, over, still_open, uncounted)
-    for number, exchange in still_open.items():
-        over[number] = uncounted[number] = exchange
+    for number in still_open.keys() - over.keys():
+        over[number] = uncounted[number] = still_open[number]
     counted = Totals()
     for exchange in uncounted.values():
         counted.note(exchange)
@@ -201,8 +258,7 @@ def _note(
 ) -> None:
     number = exchange.number
     if kind == OPEN:
-        if number not in over:
-            still_open[number] = exchange
+        still_open[number] = exchange
     elif kind == ENDED:
         still_open.pop(number, None)
         over[number] = uncounted[number] = exchange

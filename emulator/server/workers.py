@@ -157,7 +157,7 @@ class _Supervisor:
         self._next_index = 1
         self._number = 0
         self._boxes = Boxes(number, MAX_BYTES)
-        self._broker = Broker(self._boxes.count)
+        self._broker = Broker(len(self._boxes))
         self._shared = Shared()
         self._due: list[tuple[float, str]] = []
         """The start times of replacements, each with its message."""

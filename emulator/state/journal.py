@@ -39,22 +39,30 @@ class Shelf:
         self.publish: Callable[[Exchange], None] | None = None
         """Receives each ended exchange, for a store."""
         self.on_clear: Callable[[str], None] | None = None
-        """Receives the name of each journal that is cleared."""
+        """Receives the name of each journal that was cleared."""
         self.on_change: Callable[[Exchange], None] | None = None
         """Receives each exchange that is changed after it has ended."""
         self.most_uncut = MAX_UNCUT if most_uncut is None else most_uncut
         self.most_bytes = (MAX_BYTES if most_bytes is None else most_bytes) - self.most_uncut
+        """The bytes that these journals may always have."""
+        self.free: Callable[[], int] | None = None
+        """Returns the bytes that the journals of other processes leave to these, if they share all; often more."""
         self.bytes = 0
         self.journals: set[Journal] = set()
         self._uncut: deque[tuple[Exchange, int]] = deque()
         self._uncut_bytes = 0
 
     def make_room(self) -> None:
-        """Drops exchanges of the fullest journals until there is enough space for a while."""
-        while self.bytes > self.most_bytes:
+        """If there are too many bytes, drops exchanges of the fullest journals until there is space for a while."""
+        if self.bytes > self.most_bytes:
+            self.shrink(self.most_bytes if self.free is None else max(self.most_bytes, self.free()))
+
+    def shrink(self, most: int) -> None:
+        """Drops exchanges of the fullest journals until they have at most these bytes."""
+        while self.bytes > most:
             fullest = max(self.journals, key=lambda each: each.bytes)
-            goal = fullest.bytes - min(self.most_bytes // 16, fullest.bytes)  # found once for many exchanges
-            while fullest.bytes > goal and self.bytes > self.most_bytes - self.most_bytes // 16:
+            goal = fullest.bytes - min(most // 16, fullest.bytes)  # found once for many exchanges
+            while fullest.bytes > goal and self.bytes > most - most // 16:
                 fullest.drop_oldest()
 
     def keep_uncut(self, exchange: "Exchange", body: bytes) -> None:
@@ -195,13 +203,13 @@ class Journal:
 
     def clear(self) -> None:
         """Removes all exchanges; numbers continue."""
-        if self.shelf.on_clear is not None:
-            self.shelf.on_clear(self.name)
         for exchange in self._kept.values():
             exchange.is_kept = False
         self._kept.clear()
         self.shelf.bytes -= self.bytes
         self.bytes = 0
+        if self.shelf.on_clear is not None:
+            self.shelf.on_clear(self.name)
 
     def close(self) -> None:
         """Releases the journal, which is no longer used."""

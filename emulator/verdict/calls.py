@@ -164,6 +164,9 @@ def _is_failed(attempt: Attempt) -> bool:
 
 
 def _ends_before(earlier: Attempt, later: Attempt) -> bool:
+    """Whether an answer was over when a later request came. The end of one is noted before its last bytes are sent, so
+    that is true of each answer that its client had whole, whichever process received the later request.
+    """
     if earlier.is_real:
         return earlier.over <= later.received + 0.001
     return earlier.over <= later.received or earlier.arrived < later.arrived

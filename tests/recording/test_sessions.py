@@ -74,3 +74,49 @@ def test_a_test_records_beside_itself_and_replays(pytester: pytest.Pytester, mon
     missing = pytester.runpytest_inprocess("--emulator-record=none")
     missing.assert_outcomes(failed=1)
     missing.stdout.fnmatch_lines(["*nothing is recorded yet: mode `new` records it*"])
+
+
+def test_what_was_not_recorded_or_not_used_is_said(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p emulator.pytest_plugin")
+    with Emulator(SCENARIO) as upstream:
+        pytester.makepyfile(
+            test_it=f"""
+            import pytest
+            from pathlib import Path
+            from urllib.error import HTTPError
+            from urllib.request import Request, urlopen
+
+            UPSTREAM = {{"openai": {json.dumps(upstream.url("openai"))}}}
+
+            def ask(emulator, path):
+                headers = {{"authorization": "Bearer sk-real-key-0001"}}
+                return urlopen(Request(emulator.url("openai") + path, headers=headers)).read()
+
+            @pytest.mark.emulator(record="new", upstream=UPSTREAM)
+            def test_undocumented(emulator):
+                with pytest.raises(HTTPError):
+                    ask(emulator, "/v1/nothing")
+
+            @pytest.mark.emulator(record="new", upstream=UPSTREAM)
+            def test_full(emulator):
+                folder = Path("recordings/test_it/test-full")
+                folder.rename(folder.with_name("before"))
+                folder.write_text("")
+                ask(emulator, "/v1/models")
+
+            @pytest.mark.emulator(record="new", strict=True, upstream=UPSTREAM)
+            def test_unused(emulator):
+                assert emulator.recorder is None or ask(emulator, "/v1/models")
+            """
+        )
+        incomplete = pytester.runpytest_inprocess("-W", "error:not recorded:UserWarning")
+        unused = pytester.runpytest_inprocess("--emulator-record=none", "-k", "unused")
+    incomplete.assert_outcomes(passed=3, errors=2)
+    warned, failed = (
+        "E * UserWarning: not recorded: openai GET /v1/nothing: there is no such documented endpoint.",
+        "not recorded: *test-full cannot be written: *",
+    )
+    incomplete.stdout.fnmatch_lines_random([warned, failed])
+    unused.assert_outcomes(passed=1, errors=1, deselected=2)
+    unused.stdout.fnmatch_lines(["1 of 1 rule never answered:"])

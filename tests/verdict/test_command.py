@@ -6,8 +6,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 from little_client import Client, assistant, user
 from served import run
+
+from emulator.cli import cli
 
 pytest_plugins = ["judging"]
 
@@ -61,6 +64,8 @@ def test_an_export_of_the_journal(client: Client, tmp_path: Path) -> None:
     file.write_bytes(client.http.get(f"{client.namespace.origin}/__emulator/journal/export").content)
     code, out, _ = run("verdict", str(file), "--json")
     assert (code, json.loads(out)) == (1, client.verdict().to_dict())
+    for name, expected in ((client.namespace.name, 1), ("other", 0)):
+        assert CliRunner().invoke(cli, ["verdict", str(file), "--namespace", name]).exit_code == expected
 
 
 def test_a_saved_run_holds_scenario_seed_and_journal(client: Client, tmp_path: Path) -> None:

@@ -174,8 +174,6 @@ class Repeat:
         node = self.node
         if length == 0 and (self.low == 0 or node.least == 0):
             return ""
-        if length == 0 or node.most == 0:
-            raise Miss("the parts of the pattern do not add up to the length", final=False)
         fewest = max(self.low, -(-length // node.most))
         times = _between(fewest, min(self.high, length // node.least if node.least else max(fewest, length)), random)
         times = min(times, length) if node.least == 0 else times  # empty repetitions generate nothing
@@ -234,9 +232,7 @@ class Pattern:
             wanted = max(least, low) + (random.randint(0, 12) if turn < 40 else random.randint(0, 60))
             try:
                 text = self.node.write(min(wanted, most, high), random)
-            except Miss as miss:
-                if miss.final:
-                    raise
+            except Miss:
                 continue
             fuel.burn(len(text))
             for candidate in self._padded(text, low, random):
