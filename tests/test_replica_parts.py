@@ -320,8 +320,8 @@ class Heir:
         self.journals = Journals(connection, self.bus.member)
         self.recovery = Recovery(connection, self.bus, self.journals)
         self.journals.complete = self.recovery.look
-        self.told: list[dict[str, int]] = []
-        self.recovery.on_written = self.told.append
+        self.announced: list[dict[str, int]] = []
+        self.recovery.on_written = self.announced.append
 
     async def finds(self, reach: Reach, *entries: int) -> None:
         """An exchange in each entry, and how far they have been written down."""
@@ -344,7 +344,7 @@ def test_what_is_in_the_totals_but_in_no_journal_is_written_and_not_counted_agai
     async def steps(connection: RedisConnection) -> Any:
         heir = Heir(connection)
         await heir.finds(Reach(1, 0), 1, 2)
-        return await heir.numbers(), await heir.counted(), heir.told
+        return await heir.numbers(), await heir.counted(), heir.announced
 
     assert ran(redis, steps) == ([1, 2], 1, [{"default": 2}])
 
@@ -354,7 +354,7 @@ def test_what_is_in_a_journal_already_is_only_counted(redis: RedisServer) -> Non
         heir = Heir(connection)
         await heir.finds(Reach(), 1)
         await heir.journals.commit(batch("1", Reach(), Reach(), 1)._replace(totals={}))
-        return await heir.numbers(), await heir.counted(), heir.told
+        return await heir.numbers(), await heir.counted(), heir.announced
 
     assert ran(redis, steps) == ([1], 1, [])
 
@@ -370,7 +370,7 @@ def test_what_another_heir_has_written_is_looked_at_again(redis: RedisServer) ->
 
         journals: Any = heir.journals
         journals.commit = late
-        return await heir.numbers(), heir.told
+        return await heir.numbers(), heir.announced
 
     assert ran(redis, steps) == ([1], [{"default": 1}])
 
@@ -402,7 +402,7 @@ def test_a_spool_that_another_heir_has_removed_is_left_alone(redis: RedisServer)
 
         bus: Any = heir.bus
         bus.who_listens = who_listens
-        return await heir.numbers(), heir.told
+        return await heir.numbers(), heir.announced
 
     assert ran(redis, steps) == ([], [])
 

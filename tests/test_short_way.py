@@ -57,6 +57,8 @@ WORDS = (
 )
 names = (f"words-{number}" for number in itertools.count())
 recalls: list[UnreadRequest | None] = []
+searched: list[str] = []
+"""The endpoints that were asked for all kinds of words."""
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +77,7 @@ def with_and_without() -> Iterator[tuple[Emulator, Emulator]]:
     with pytest.MonkeyPatch.context() as patch, without, Emulator(SCENARIO) as usual:
         patch.setattr(short_way, "known", counted)
         yield usual, without
-    assert sum(each is not None for each in recalls) > 100
+    assert sum(each is not None for each in recalls) > 100 or not searched
 
 
 def asked(endpoint: str, words: str, said: dict[str, Any], written: dict[str, Any], **headers: str) -> bytes:
@@ -135,6 +137,7 @@ def test_a_client_cannot_tell_that_only_its_words_were_read(
     written: dict[str, Any],
 ) -> None:
     namespace = next(names)
+    searched.append(endpoint)
     texts = [*[f"{usual} {number}" for number in (1, 2, 3)], *words, *words[:2]]
     asks = [(usual, {**said, "lead": text}) if new == "lead" else (text, said) for text in texts]
     sent = [asked(endpoint, text, others, written, x_emulator_namespace=namespace) for text, others in asks]

@@ -137,7 +137,7 @@ class Bus:
                         await self._received(message["data"])
                 elif silences:  # pragma: no cover - tested, but lines after a timeout are not traced before Python 3.12
                     raise TimeoutError
-                else:  # pragma: no cover - tested, too
+                else:  # pragma: no cover - tested and not traced either
                     silences = 1
                     await pubsub.ping()
 
