@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rawhttp import Connection, Response, eventually, request
 from tables import each_of
@@ -116,6 +116,14 @@ def talk(emulator: Emulator, sent: Sequence[bytes], namespace: str) -> tuple[lis
     return responses, exchanges
 
 
+@example(
+    endpoint="openai",  # a header that follows from the request id, and is by chance that of the stand-in
+    usual="rain",
+    words=["rain", "rain", "rain", "rain \\ or"],
+    new="words",
+    said={"lead": "Be brief."},
+    written={"indent": 1},
+)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     endpoint=st.sampled_from(sorted(ENDPOINTS)),
@@ -212,6 +220,17 @@ def test_a_profile_that_follows_the_clock_changes_answers_that_are_known() -> No
                 client.send(asked("deepseek", words, {"model": "deepseek-v4-flash"}, {}))
                 models.append(json.loads(client.response().body)["model"])
     assert models == ["deepseek-v4-flash"] * 10 + ["deepseek-flash"] * 10
+
+
+def test_a_duration_in_a_header_is_that_of_each_answer() -> None:
+    body = json.dumps({"contents": [{"role": "user", "parts": [{"text": "rain"}]}]}).encode()
+    path = "/gemini/v1beta/models/gemini-2.5-flash:generateContent"
+    with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
+        seen = set()
+        for _ in range(6):
+            client.send(request(path, body, content_type="application/json", **KEYS["gemini"]))
+            seen.add(client.response().headers["server-timing"])
+    assert len(seen) == 6
 
 
 def test_a_price_changes_on_the_hour(with_and_without: tuple[Emulator, Emulator]) -> None:
