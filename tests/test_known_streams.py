@@ -14,6 +14,7 @@ from emulator import Emulator
 from emulator.providers.serevix import Serevix
 from emulator.server.app import App
 from emulator.server.players import BodyPlayer
+from emulator.state.exchanges import Exchange
 from emulator.wire import Playback
 
 SCENARIO: dict[str, Any] = {
@@ -206,6 +207,31 @@ def test_a_known_stream_that_fails_ends_its_connection_and_is_reported(
     assert ending == "eof"
     assert "A stream failed: please report this" in caplog.text
     assert "nobody expects this" in caplog.text
+    assert asyncio.run(_is_idle(emulator))
+
+
+def test_a_known_stream_that_cannot_be_recorded_leaves_its_connection_usable(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(exchange: Exchange) -> None:
+        raise ZeroDivisionError(f"{exchange.model} cannot be divided")
+
+    app = emulator._server.app
+    with Connection(emulator.port) as client, Connection(emulator.port) as leaving:
+        for each in (client, leaving):
+            known(each)
+        monkeypatch.setattr(app, "on_exchange", failing)
+        begun(client, emulator)
+        emulator.advance(10)
+        assert b"four" in client.response().body
+        begun(leaving, emulator)
+        leaving.leave()
+        eventually(lambda: open_streams(emulator) == 0)
+        monkeypatch.undo()
+        known(client)
+    assert caplog.text.count("A stream could not be recorded: please report this") == 2
+    server: Any = emulator._server.http
+    eventually(lambda: not server.server_state.connections)
     assert asyncio.run(_is_idle(emulator))
 
 

@@ -1,5 +1,6 @@
 """What a worker leaves in memory when it is killed is taken over whole: its journal and its totals."""
 
+import mmap
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator
-from emulator.server import worker_spool
+from emulator.server import black_box, worker_spool
 from emulator.server.black_box import Box, Boxes
 from emulator.server.worker_spool import WorkerSpool
 from emulator.state import namespaces
@@ -215,3 +216,15 @@ def test_workers_leave_each_other_their_share_of_the_bytes() -> None:
         boxes[1].reset(2)
         spool.adopt(boxes[1], 2)
         assert boxes.journals_of_others(0) == 0
+
+
+def test_where_memory_is_scarce_no_worker_can_have_more_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    def limited(half: int) -> Box:
+        if half > black_box.MARGIN + 50_000 + mmap.PAGESIZE:
+            raise OSError("Cannot allocate memory")
+        return Box(half)
+
+    monkeypatch.setattr(black_box, "Box", limited)
+    boxes = Boxes(2, 100_000)
+    assert len(boxes) == 6
+    assert black_box.MARGIN < boxes[0].half <= black_box.MARGIN + 50_000 + mmap.PAGESIZE

@@ -40,15 +40,15 @@ class Box:
         """Empties one half."""
         self._numbers[1 + which] = 0
 
-    def append(self, which: int, data: bytes, spare: int = 0) -> bool:
-        """Adds to the log in one half. Returns whether it fitted and left `spare` bytes."""
+    def append(self, which: int, data: bytes, spare: int = 0) -> int:
+        """Adds to the log in one half. Returns the bytes in it; 0 if that would not have left `spare` bytes."""
         used = self._numbers[1 + which]
         end = used + len(data)
         if end > self.half - spare:
-            return False
+            return 0
         self._halves[which][used:end] = data
         self._numbers[1 + which] = end  # last, so that a log never ends with half a record
-        return True
+        return end
 
     def used(self, which: int) -> int:
         """Returns the bytes in one half."""
@@ -83,8 +83,10 @@ class Boxes:
 
     def __init__(self, workers: int, most_bytes: int) -> None:
         """most_bytes: of all their journals, which one worker may have to itself."""
-        half = -(-(most_bytes + MARGIN) // mmap.PAGESIZE) * mmap.PAGESIZE
-        self._boxes = [Box(half) for _ in range(2 * workers + 2)]
+        try:
+            self._boxes = _boxes(workers, most_bytes)
+        except OSError:  # a system that reserves even what is never written to
+            self._boxes = _boxes(workers, most_bytes // workers)
 
     def __getitem__(self, slot: int) -> Box:
         return self._boxes[slot]
@@ -95,3 +97,8 @@ class Boxes:
     def journals_of_others(self, slot: int) -> int:
         """Returns the bytes of the journals of all workers but one, including those that nobody has taken over yet."""
         return sum([box.journals for box in self._boxes]) - self._boxes[slot].journals
+
+
+def _boxes(workers: int, most_bytes: int) -> list[Box]:
+    half = -(-(most_bytes + MARGIN) // mmap.PAGESIZE) * mmap.PAGESIZE
+    return [Box(half) for _ in range(2 * workers + 2)]

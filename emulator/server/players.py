@@ -94,7 +94,7 @@ class Player(FramePlayer):
         self.error: Exception | None = None
         """Why it could not go on."""
         self.on_end: Callable[[], None] | None = None
-        """Called once, at its end or after an error."""
+        """Called once, at its end or after an error. Raises nothing."""
 
     def begin_in(self, players: Players, on_end: Callable[[], None]) -> None:
         """Sends what is due, and goes on when more is. `on_end` is called after the last byte, and calls `end_in`."""
@@ -194,8 +194,6 @@ class Player(FramePlayer):
         try:
             self.advance()
         except Exception as error:
-            if self.is_over:  # whoever was called at the end has failed
-                raise
             self.playback, self.is_over, self.error = self.progress(), True, error
             assert self.on_end is not None
             self.on_end()

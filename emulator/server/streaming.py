@@ -79,21 +79,22 @@ class Stream:
         handle = player.handle
         player.end_in(app.players)
         protocol.ongoing = None
+        if player.error is None:
+            self._plan.exchange.playback = named(player.playback, handle)
+        else:
+            logger.error("A stream failed: please report this", exc_info=player.error)
+            handle.close()
         try:
-            if player.error is not None:
-                logger.error("A stream failed: please report this", exc_info=player.error)
-                handle.close()
-            else:
-                self._plan.exchange.playback = named(player.playback, handle)
             app.close(self._plan, self._namespace)
-        finally:
-            if handle.is_lost:
-                if cycle is not None:
-                    cycle.disconnected = True
-            elif cycle is None:
-                protocol.rest()
-            else:
-                if not cycle.keep_alive:
-                    handle.close()
-                finish_records(cycle)
-            ended(app)
+        except Exception:
+            logger.exception("A stream could not be recorded: please report this")
+        if handle.is_lost:
+            if cycle is not None:
+                cycle.disconnected = True
+        elif cycle is None:
+            protocol.rest()
+        else:
+            if not cycle.keep_alive:
+                handle.close()
+            finish_records(cycle)
+        ended(app)

@@ -50,6 +50,8 @@ class _Log:
         self._box = box
         self._which = 0
         """The valid half."""
+        self._used = 0
+        """The bytes in it."""
         self._moving: Iterator[Exchange] | None = None
         """The exchanges that are still to be written anew."""
         self._mover = self.packer
@@ -64,7 +66,7 @@ class _Log:
     def make_space(self) -> bool:
         """Makes space for what is packed next. Returns whether it had to write everything anew for that: all that the
         journals have and the totals have counted by now."""
-        if self._box.used(self._which) <= self._full:
+        if self._used <= self._full:
             return False
         self.write_anew(restarts=False)
         return True
@@ -72,14 +74,15 @@ class _Log:
     def put(self, kind: int, data: bytes) -> None:
         """Adds a record."""
         frame = _FRAME.pack(len(data), kind) + data
-        self._box.append(self._which, frame)
+        self._used = self._box.append(self._which, frame) or self._used
         if self._moving is not None:
             self._box.append(1 - self._which, frame)
 
     def go_on(self) -> None:
         """Writes some exchanges anew, if it is time."""
-        if self._moving is None and self._box.used(self._which) > self._limit:
-            self._start_moving()
+        if self._moving is None:
+            if self._used > self._limit:
+                self._start_moving()
             return
         for _ in range(STEP):
             if self._moving is not None:
@@ -128,7 +131,7 @@ class _Log:
         if emptied is not None:
             emptied.release()
         self._moving = None
-        used = self._box.used(self._which)
+        self._used = used = self._box.used(self._which)
         self._limit = max(MIN_USED, used + min(used, MAX_UNUSED))
 
 
@@ -140,9 +143,9 @@ class WorkerSpool:
         self._app = app
         self._box = box
         self._log = _Log(app, box, index)
+        self._shelf = app.namespaces.shelf
         self._answered: Exchange | None = None
-        shelf = app.namespaces.shelf
-        shelf.on_clear, shelf.on_change = self._on_clear, self._on_change
+        self._shelf.on_clear, self._shelf.on_change = self._on_clear, self._on_change
 
     def answered(self, exchange: Exchange, catch: Catch, recollection: Recollection | None = None) -> None:
         """Sends a whole answer, once its exchange is kept."""
@@ -166,7 +169,7 @@ class WorkerSpool:
 
     def end(self, exchange: Exchange) -> None:
         """Keeps how it has ended. The totals have counted it."""
-        self._box.journals = self._app.namespaces.shelf.bytes
+        self._box.journals = self._shelf.bytes
         if exchange is self._answered:
             self._answered = None
         elif not self._log.make_space():
@@ -187,16 +190,15 @@ class WorkerSpool:
             journal.adopt(exchanges)
         if left.totals is not None:
             self._app.totals = merged([self._app.totals.to_dict(), left.totals.to_dict()])
-        self._box.journals = self._app.namespaces.shelf.bytes
+        self._box.journals = self._shelf.bytes
         self._log.write_anew(box)
 
     def watch(self, clock: Clock) -> None:
         """Now and then drops what these journals have beyond their share, as far as those of others need it."""
 
         def look() -> None:
-            shelf = self._app.namespaces.shelf
-            shelf.make_room()
-            self._box.journals = shelf.bytes
+            self._shelf.make_room()
+            self._box.journals = self._shelf.bytes
             self.watch(clock)
 
         clock.call_at(clock.now() + LOOK_INTERVAL, look)
