@@ -52,7 +52,8 @@ class Alarm:
         self.when = when
         self.is_canceled = False
 
-    def go_off(self) -> None:
+    def go_off(self) -> float | None:
+        """Acts. Returns when to go off again, if it should."""
         raise NotImplementedError
 
     def cancel(self) -> None:
@@ -168,7 +169,7 @@ class WallClock:
 
     def renew(self, alarm: Alarm, when: float) -> None:
         alarm.when = when
-        slot = int(when * SLOTS) if when < MAX_TIME else NEVER  # as in `_slot_of`, without one more call
+        slot = _slot_of(when)
         together = self._slots.get(slot)
         if together is not None:
             together.append(alarm)
@@ -212,7 +213,7 @@ class WallClock:
             self._timerfd.clear()
 
     def _go_off(self) -> None:
-        now = self.now
+        now, slots = self.now, self._slots
         self._armed = -1.0  # alarms set meanwhile don't arm the timer: it is armed once, at the end
         moment = now()
         pause = moment + MAX_TURN
@@ -220,10 +221,19 @@ class WallClock:
             for served, alarm in enumerate(due, 1):
                 if not alarm.is_canceled:
                     try:
-                        alarm.go_off()
+                        again = alarm.go_off()
                     except Exception as error:  # one failed alarm must not stop the clock for the others
                         context = {"message": "an alarm failed", "exception": error}
                         self._loop.call_exception_handler(context)
+                    else:
+                        if again is not None:  # as `renew` does, without a call for each token
+                            alarm.when = again
+                            slot = int(again * SLOTS) if again < MAX_TIME else NEVER
+                            if (together := slots.get(slot)) is not None:
+                                together.append(alarm)
+                            else:
+                                slots[slot] = [alarm]
+                                heappush(self._order, slot)
                 if not served % FEW:
                     moment = now()
                     if moment >= pause:
@@ -375,7 +385,9 @@ class VirtualClock:
             if self._reached is not None:
                 self._reached.reach(self._elapsed)
             try:
-                alarm.go_off()
+                again = alarm.go_off()
+                if again is not None:
+                    self.renew(alarm, again)
             except Exception as error:  # one failed alarm must not stop the clock for the others
                 self._loop.call_exception_handler({"message": "an alarm failed", "exception": error})
 

@@ -53,19 +53,19 @@ def written(given: str | Mapping[str, Any] | None, options: Mapping[str, Any]) -
         data |= {"name": shortened(given), "match": {"prompt": {"contains": given}}}
     elif given is not None:
         raise UsageError(f"rule() got {given!r}. Give a text that the prompt contains, or a rule as a mapping.")
-    match = dict(options.get("match") or {}) if isinstance(options.get("match", {}), Mapping) else options["match"]
+    conditions = {name: value for name, value in options.items() if name in MATCH_KEYS}
     for name, value in options.items():
-        if name in MATCH_KEYS and isinstance(match, dict):
-            match[name] = value
-        elif name not in RULE_KEYS:
+        if name not in RULE_KEYS and name not in conditions:
             known = [*RULE_KEYS, *MATCH_KEYS]
             raise UsageError(
                 f"rule() has no argument '{name}'.{did_you_mean(name, known)} Arguments: {', '.join(known)}"
             )
-        elif name != "match":
+        if name != "match" and name not in conditions:
             data[name] = value
-    if match or "match" in options:
-        data["match"] = {**data.get("match", {}), **match} if isinstance(match, dict) else match
+    matches = [each["match"] for each in (data, options) if "match" in each] + [conditions] * bool(conditions)
+    if matches:
+        wrong = [each for each in matches if not isinstance(each, Mapping)]
+        data["match"] = wrong[0] if wrong else {name: value for each in matches for name, value in each.items()}
     functions: dict[int, Function] = {}
     _spell_out(data, functions)
     return WrittenRule(build(RuleModel, Document("rule", data)), functions)
@@ -76,7 +76,7 @@ def caller() -> str:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "emulator":
         frame = frame.f_back
-    if frame is None:
+    if frame is None:  # pragma: no cover - threads that C code starts are not measured
         return "python"
     path = frame.f_code.co_filename
     inside = os.path.relpath(path) if os.path.isabs(path) and os.path.splitdrive(path)[0] == "" else path

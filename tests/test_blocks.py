@@ -116,6 +116,25 @@ def test_a_provider_with_one_text_flattens_them(emulator: Emulator, ask: Ask) ->
     assert found["summaries"] == [{"error": None, "status": 200, "summary": "Good.", "url": "https://example.org/a"}]
 
 
+@pytest.mark.parametrize(
+    ("stop", "types", "text"),
+    [("Two", ["thinking", "text", "thinking", "text"], "One. "), ("One", ["thinking"], ""), ("e. T", None, "On")],
+)
+def test_a_stop_string_ends_the_text_that_it_is_in(
+    emulator: Emulator, ask: Ask, stop: str, types: list[str] | None, text: str
+) -> None:
+    body = {
+        "model": "deepseek-v4-pro",
+        "max_tokens": 500,
+        "stop_sequences": [stop],
+        "messages": [{"role": "user", "content": "twice"}],
+    }
+    answer = ask(emulator, "deepseek", body, path="/anthropic/v1/messages", headers=KEYS["deepseek"]).json()
+    assert "".join(block.get("text", "") for block in answer["content"]) == text
+    assert types is None or [block["type"] for block in answer["content"]] == types
+    assert (answer["stop_reason"], answer["stop_sequence"]) == ("stop_sequence", stop)
+
+
 def test_a_refusal_may_be_a_template(emulator: Emulator, ask: Ask) -> None:
     assert message(emulator, ask, "openai", "decline")["refusal"] == "I decline."
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, SimpleNamespace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import pytest
 from rawhttp import Connection, Response, eventually, request
@@ -21,6 +21,7 @@ from emulator.state.leases import account_plan, key_digest
 from emulator.state.quotas import Quotas
 from emulator.state.store import change_of
 
+Http = Literal["httptools", "h11"]
 LONG = "A prompt that is long enough to be cached. " * 120
 MARKED = [{"type": "text", "text": LONG, "cache_control": {"type": "ephemeral"}}]
 SEREVIX_KEY = KEYS["serevix"]["Authorization"].removeprefix("Bearer ")
@@ -109,11 +110,12 @@ CASES = {
 }
 
 
-def test_the_same_requests_get_the_same_answers_with_and_without_a_store() -> None:
+@pytest.mark.parametrize("http", get_args(Http))
+def test_the_same_requests_get_the_same_answers_with_and_without_a_store(http: Http) -> None:
     def check(name: str) -> None:
         case = CASES[name]
         scenario = {**SCENARIO, **case.scenario}
-        with Emulator(scenario) as alone, with_store(scenario, OwnStore()) as together:
+        with Emulator(scenario, http=http) as alone, with_store(scenario, OwnStore(), http=http) as together:
             expected = answers(alone, case.sent)
             assert answers(together, case.sent) == expected
         assert [case.seen(response) for response in expected[0]] == case.expected
@@ -288,7 +290,7 @@ def test_a_reply_that_arrives_as_a_task_takes_over_is_read_once() -> None:
 
 @pytest.mark.parametrize(("http", "part"), [("httptools", "make_id"), ("h11", "key_in")])
 def test_what_fails_while_a_question_is_repeated_is_an_error_in_the_log(
-    http: Literal["httptools", "h11"], part: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    http: Http, part: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With a store, while the answer is filled in; without the fast path, before the request has a record."""
 

@@ -15,7 +15,7 @@ from rawhttp import Connection, request
 from served import ENVIRONMENT, served
 from talk import KEYS, PATHS, Serving, question
 
-from emulator import Emulator
+from emulator import Emulator, seeded
 
 RUNS = 100
 AT_ONCE = 32
@@ -275,3 +275,15 @@ def test_what_is_remembered_is_what_would_be_made_anew(emulator: Emulator) -> No
         for _ in range(5):
             cached_response = send(emulator.port, provider, body, world="remembered")
             assert cached_response == send(emulator.port, provider, body, world="made-anew")
+
+
+class Word(str):
+    """A text of a user's own kind."""
+
+
+class Data(bytes):
+    """Bytes of a user's own kind."""
+
+
+def test_a_value_of_an_own_kind_mixes_like_its_base() -> None:
+    assert seeded.mixed(Word("é\ud800"), Data(b"x"), True) == seeded.mixed("é\ud800", b"x", "True")

@@ -16,8 +16,11 @@ from runner import ENVIRONMENT
 from tables import each_of
 
 from emulator.cli.exam import command
+from emulator.exam import report
 from emulator.exam.cases import CASES, MUST, SHOULD, Case, Expected
 from emulator.exam.grading import ANSWER, CITIES, Grade, Request, Run, grade, is_doubled, is_whole, last_line
+from emulator.exam.grading import Verdict as Graded
+from emulator.exam.running import Exam, Result
 from emulator.faults import fault_of
 
 pytestmark = pytest.mark.timeout(300)
@@ -116,6 +119,7 @@ GRADED = [
     (Expected.REPORT, run(out=HALF, err="warning: the answer was truncated"), Grade.PASS),
     (Expected.REPORT, run(out=HALF, err="took 3 s"), Grade.WRONG),
     (Expected.REPORT, run(out=""), Grade.WRONG),
+    (Expected.REPORT, run(), Grade.PASS),
     (Expected.REPORT, run(code=1, out=HALF + HALF, err=SAID, requests=2), Grade.WRONG),
     (Expected.REPORT, run(code=1, out=HALF, err="TypeError: terminated"), Grade.PASS),
     (Expected.REPORT, run(code=1, out=HALF, err="TypeError: Cannot read properties of undefined"), Grade.CRASH),
@@ -315,3 +319,42 @@ def test_the_reports(tmp_path: Path) -> None:
     assert "✗ WRONG</td><td>MUST</td>" in page
     assert "<small>Verdict: retried_non_retryable</small>" in page
     assert "http" not in page.replace("http://127.0.0.1:8080", "")  # nothing comes from elsewhere
+
+
+def result(name: str, grade: Grade, said: str = "1 request", **facts: Any) -> Result:
+    return Result(CASES[name]._replace(**facts), Graded(grade, said))
+
+
+def sat(*results: Result) -> Exam:
+    return Exam(("python", "client.py"), "openai", "chat", True, results, 2.0)
+
+
+def test_a_report_of_an_exam_without_mistakes_has_nothing_to_change() -> None:
+    lines = report.text(sat(result("wrong_key", Grade.PASS)), is_colored=False).splitlines()
+    assert lines[:6] == [
+        "Exam of python client.py",
+        "chat at openai, streamed",
+        "",
+        "Errors that will not pass",
+        "  ✓ PASS   MUST    wrong_key            1 request",
+        "",
+    ]
+    assert (lines[6][:24], len(lines)) == ("MUST    ████████████████", 9)
+
+
+def test_cases_that_do_not_concern_a_client_are_named_below_the_others() -> None:
+    exam_ = sat(
+        result("wrong_key", Grade.SKIP), result("truncated", Grade.LOSSY, fix="Mend it. " * 20, why="Cut. " * 30)
+    )
+    text = report.text(exam_, is_colored=False)
+    assert "Errors that will not pass" not in text
+    assert "1 case does not concern this client: wrong_key" in text
+    assert "Errors that will not pass" not in report.html(exam_)
+    changes = text.splitlines()[text.splitlines().index("What to change") + 1 :]
+    assert changes[:5] == [
+        "  ● " + "Mend it. " * 11 + "Mend",
+        "    it. " + " ".join(["Mend it."] * 8),
+        "      truncated            " + " ".join(["Cut."] * 16),
+        " " * 27 + " ".join(["Cut."] * 14),
+        "      repeat with emulator serve, base URL http://127.0.0.1:8080/~truncate:after_tokens=12/openai/v1",
+    ]

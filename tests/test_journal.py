@@ -11,7 +11,7 @@ import httpx
 import pytest
 from talk import EVERY_PROVIDER, KEYS, Ask, Serving, question, single
 
-from emulator import Emulator
+from emulator import Emulator, journal_text
 from emulator.logs import line
 from emulator.matching.rules import misses
 from emulator.request import HttpRequest
@@ -316,3 +316,19 @@ def test_reasons_are_found_only_when_they_are_read(monkeypatch: pytest.MonkeyPat
         assert (len(reported), asked) == (1, [])
         assert made.misses == ["n: prompt 'Hi' does not match the regex '^x'"]
         assert asked == [1]
+
+
+@pytest.mark.parametrize(
+    ("facts", "shown"),
+    [
+        ({"outcome": "generated", "status": 200}, "200 generated, still open"),
+        ({"outcome": "error", "status": 429, "error": "rate_limited"}, "429 rate_limited, still open"),
+        ({"outcome": "error", "status": 0}, "- error, still open"),
+        ({"outcome": "reply", "rule": "hello", "status": 200}, "200 rule hello, still open"),
+    ],
+)
+def test_a_line_says_how_a_request_was_answered(facts: dict[str, Any], shown: str) -> None:
+    made = exchange()
+    for name, value in facts.items():
+        setattr(made, name, value)
+    assert journal_text.outcome(made) == shown

@@ -17,8 +17,6 @@ from replicas import HEADERS, PATH, until
 from talk import single
 from traffic import Body, Traffic, asked, id_of
 
-from emulator.server.broker import ALL, CALL, GONE, HEIR, JOINED, SENT, Broker, Frame, take_frames
-
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="workers need a system that can fork"),
     pytest.mark.timeout(120),
@@ -212,19 +210,3 @@ def test_one_worker_keeps_what_all_workers_kept(workers: Workers) -> None:
         assert [row["number"] for row in workers.journal("much")] == shown
         alive(workers)
     assert workers.control("DELETE", "journal", namespace="much").json() == {"removed": 700}
-
-
-def test_who_asks_after_a_worker_was_killed_hears_first_what_that_one_left() -> None:
-    """Even if the killed one's last frames have not been read yet."""
-    broker = Broker(2)
-    (killed, _), (asking, _) = broker.connect(1), broker.connect(2)
-    with asking:
-        asking.send(Frame(JOINED, ALL, 2, 0, 0, b"").encoded())
-        broker.turn(broker.readers())
-        with killed:
-            killed.send(Frame(JOINED, ALL, 1, 0, 0, b"").encoded())
-        asking.send(Frame(CALL, ALL, 2, 7, 0, b"journal").encoded())
-        broker.turn(broker.readers())
-        heard = take_frames(bytearray(asking.recv(1 << 16)))
-    broker.close()
-    assert [frame.kind for frame in heard] == [JOINED, HEIR, GONE, SENT, CALL]

@@ -320,6 +320,15 @@ def test_a_yaml_text_is_refused_with_its_reason(text: str | bytes, message: str)
     assert error_spec(text) == message
 
 
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, formats._LOADER])
+@pytest.mark.parametrize("escape", ["\\U00110000", "\\UFFFFFFFF"])
+def test_an_escape_beyond_unicode_is_refused(escape: str, loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "_LOADER", loader)
+    with pytest.raises(ScenarioError) as caught:
+        parse(f'version: 1\nname: "{escape}"', "x.yaml")
+    assert str(caught.value).endswith(" is not a character; write the character itself")
+
+
 def test_a_bomb_of_aliases_is_refused_before_it_expands() -> None:
     lines = [
         "a: &a [x,x,x,x,x,x,x,x,x]",

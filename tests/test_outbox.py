@@ -1,6 +1,7 @@
 """The outbox writes each ended exchange once, however the store fails, and what it holds meanwhile is bounded."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -9,9 +10,11 @@ import pytest
 
 from emulator.clock import WallClock
 from emulator.errors import StoreGone
+from emulator.request import HttpRequest
 from emulator.server import outbox as module
 from emulator.server.journals import NOT_JOINED, TAKEN, Batch, Reach, Written
-from emulator.server.outbox import Outbox
+from emulator.server.outbox import Outbox, in_words
+from emulator.state.exchanges import Exchange
 from emulator.state.totals import Totals
 
 
@@ -225,8 +228,9 @@ def test_a_full_spool_is_shortened_before_anything_is_written() -> None:
     assert [len(batch.written) for batch in desk.store.batches] == [0, 1]
 
 
+@pytest.mark.parametrize("comes_later", [False, True])
 def test_what_cannot_be_written_is_logged_and_the_next_is_written(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    comes_later: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(exchange: Any, known: Any = None) -> Written:
         if exchange.number == 1:
@@ -237,10 +241,13 @@ def test_what_cannot_be_written_is_logged_and_the_next_is_written(
 
     async def steps(desk: Desk) -> None:
         desk.put(1)
-        desk.put(2)
+        if not comes_later:
+            desk.put(2)
         desk.outbox.start()
         with pytest.raises(ValueError, match="bad"):
             await desk.outbox.flushed()
+        if comes_later:
+            desk.put(2)
         await desk.outbox.flushed()
 
     _, desk = ran(steps)
@@ -259,3 +266,41 @@ def test_an_end_without_a_store_says_what_is_lost(caplog: pytest.LogCaptureFixtu
     is_written, _ = ran(steps)
     assert not is_written
     assert caplog.records[0].message == "1 exchanges were not written to the store."
+
+
+def test_an_end_without_a_store_is_silent_if_no_exchange_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> bool:
+        desk = Desk()
+        desk.outbox._totals._totals.requests[("deepseek",)] = 1
+        desk.store.answers = [StoreGone("gone")] * 10_000
+        desk.outbox.start()
+        return await desk.outbox.close()
+
+    assert asyncio.run(run())
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("answers", [[], [StoreGone("gone")]])
+def test_a_reader_that_has_left_is_not_waited_for(answers: list[Any]) -> None:
+    async def steps(desk: Desk) -> Any:
+        desk.put(1)
+        left, stays = [asyncio.create_task(desk.outbox.flushed()) for _ in range(2)]
+
+        def leave() -> None:
+            left.cancel()
+
+        desk.store.answers, desk.store.during = answers.copy(), leave
+        desk.outbox.start()
+        return await asyncio.gather(left, stays, return_exceptions=True)
+
+    (left, stays), desk = ran(steps)
+    assert isinstance(left, asyncio.CancelledError)
+    assert stays is (answers[0] if answers else None)
+    assert desk.store.written == [("a", 1)]
+
+
+def test_half_a_character_is_written_as_a_question_mark() -> None:
+    asked = HttpRequest("serevix", "POST", "/v1/chat/completions", {"host": "x"}, "", b"{}", operation="chat")
+    exchange = Exchange(1, 1000.0, asked, model="half \ud83d")
+    written = in_words(exchange, {"note": "\ud83d"})
+    assert (json.loads(written.row)["model"], json.loads(written.rest)["note"]) == ("half ?", "?")

@@ -1,13 +1,17 @@
 """Rules and assertions in Python, in one process with the server."""
 
+import _thread
+import asyncio
 from collections.abc import Iterator
 from decimal import Decimal
+from queue import Queue
 from typing import Any
 
 import pytest
 from talk import single
 
-from emulator import Emulator, UsageError
+from emulator import Emulator, UsageError, scripting
+from emulator.errors import ScenarioError
 from emulator.reply import ErrorReply, Reply
 from emulator.request import ModelRequest
 
@@ -127,3 +131,45 @@ def test_an_amount_that_is_not_one_is_refused(emulator: Emulator) -> None:
     with pytest.raises(UsageError) as caught:
         emulator.assert_spend("much")
     assert str(caught.value) == "max is 'much'. Give an amount in USD, such as 0.05."
+
+
+def test_conditions_are_given_by_name_and_as_a_mapping(emulator: Emulator) -> None:
+    emulator.rule({"match": {"prompt": "Hi", "turn": 5}, "reply": {"content": "all"}}, match={"stream": False}, turn=1)
+    assert (ask(emulator), ask(emulator, "Ho") == "all") == ("all", False)
+
+
+@pytest.mark.parametrize("options", [{"match": 5}, {"match": 5, "turn": 1}, {"match": None}])
+def test_a_match_that_is_no_mapping_is_named(emulator: Emulator, options: dict[str, Any]) -> None:
+    for given, more in (("Hi", options), ({"match": options["match"]}, {**options, "match": {}})):
+        with pytest.raises(ScenarioError) as caught:
+            emulator.rule(given, reply="wrong", **more)
+        assert f"match is {'empty' if options['match'] is None else 5}; expected a mapping" in str(caught.value)
+
+
+def test_a_function_that_a_busy_loop_can_not_run_runs_elsewhere_and_once(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripting, "BUSY", 0.01)
+    loops: list[object] = []
+
+    async def answer(request: ModelRequest) -> str:
+        loops.append(asyncio.get_running_loop())
+        return "done"
+
+    async def main() -> Any:
+        emulator.rule("Hi", reply=answer)
+        said = ask(emulator)  # the loop waits for it, so it can't run the function
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return said, asyncio.get_running_loop() in loops
+
+    assert asyncio.run(main()) == ("done", False)
+    assert len(loops) == 1
+
+
+def test_a_rule_that_only_code_of_the_emulator_adds_comes_from_python() -> None:
+    found: Queue[str] = Queue()
+    names: dict[str, Any] = {"__name__": "emulator.of_its_own", "caller": scripting.caller, "found": found}
+    exec("def run():\n    found.put(caller())", names)
+    _thread.start_new_thread(names["run"], ())
+    assert found.get(timeout=10) == "python"

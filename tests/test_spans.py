@@ -20,7 +20,7 @@ from talk import single
 
 from emulator import Emulator
 from emulator.cli.serve import _with_spans
-from emulator.spans import make_span
+from emulator.spans import exported, make_span
 
 SCENARIO = {
     "rules": [
@@ -169,6 +169,30 @@ def test_serve_exports_spans_by_otlp() -> None:
         if attribute.key == "service.name"
     }
     assert (names, services) == (["chat deepseek-v3"], {"llm-provider-emulator"})
+
+
+def test_a_service_has_the_name_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+    for name in ("tests", None):
+        if name:
+            monkeypatch.setenv("OTEL_SERVICE_NAME", name)
+        else:
+            monkeypatch.delenv("OTEL_SERVICE_NAME")
+        spans = exported()
+        names.append(spans._tracer.resource.attributes["service.name"])  # type: ignore[attr-defined]
+        spans.close()
+    assert names == ["tests", "llm-provider-emulator"]
+
+
+def test_a_request_that_is_no_json_and_gets_no_byte_has_a_span_too(emulator: Emulator) -> None:
+    url = f"{emulator.origin}/~reset/serevix/v1/chat/completions"
+    for body in (b"no json", b"[]"):
+        with contextlib.suppress(httpx.HTTPError):
+            single.post(url, content=body, headers={"authorization": "Bearer k", "content-type": "application/json"})
+    found = [(span.name, [each.name for each in span.events], span.attributes or {}) for span in spans_of(emulator)]
+    assert [(name, events) for name, events, _ in found] == [("chat", ["fault"])] * 2
+    assert [each["emulator.ended"] for _, _, each in found] == ["reset"] * 2
+    assert not [name for _, _, each in found for name in each if name.startswith("gen_ai.request.")]
 
 
 def test_spans_are_exported_without_a_log_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,6 +166,24 @@ def test_a_common_mistake_comes_with_what_to_write(text: str, mend: str) -> None
     assert message.endswith(f". {mend}")
 
 
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (
+            "{match: {provider: [openai, maxtoken]}, error: spend_limit}",
+            "rules[0] has error 'spend_limit', which maxtoken doesn't have.",
+        ),
+        (
+            "{wire: a.wire, replies: [{reply: {content: A}}]}",
+            "rules[0] has both `wire` and `replies`: put `wire` into the items of `replies`",
+        ),
+    ],
+)
+def test_parts_of_a_rule_that_do_not_go_together_are_named(rule: str, message: str) -> None:
+    (found,) = messages(f"version: 1\nrules: [{rule}]", Scenario)
+    assert found.startswith(message)
+
+
 def test_a_version_in_quotes_is_a_mistake() -> None:
     with pytest.raises(ScenarioError) as caught:
         build(Scenario, Document("x", {"version": "1", "rules": []}))

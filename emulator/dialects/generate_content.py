@@ -312,10 +312,8 @@ class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
     # Errors
 
     def error_frame(self, form: str, row: ErrorSpec, body: bytes) -> bytes | None:
-        event = self.read_frame(body)  # a blocked prompt is an event and not an error body
+        event = self.read_frame(body)  # a blocked prompt, which is an event, or the only element of an array
         native = event.native if event is not None else orjson.loads(body)
-        if isinstance(native, list) and native:
-            native = native[0]
         if form == "array":
             return self.dumps([native])
         return self.frame(native, "error" if form == "event" else None) if form in ("data", "event", "bare") else None

@@ -9,7 +9,7 @@ from emulator.engine.stages import Admitted, RequestContext
 from emulator.engine.writing import Prompt
 from emulator.faults.selection import HEADER as FAULT_HEADER
 from emulator.faults.selection import KEY as FAULT_KEY
-from emulator.providers.base import ProviderError
+from emulator.providers.base import Provider, ProviderError
 from emulator.records import record
 from emulator.reply import Block, Reply, Search
 from emulator.request import HttpRequest, ToolCall
@@ -42,6 +42,8 @@ class Lookup:
     """The cached answer, if it may be reused."""
 
 
+SOME_IDS = ("a", "b", "c", "d")
+"""Request ids to compare the headers of."""
 STATEFUL, NEW = Lookup(False, None), Lookup(True, None)
 
 
@@ -164,7 +166,17 @@ def _is_cacheable(replies: Sequence[Reply], prompt: Prompt, admitted: Admitted, 
         and (match is None or match.is_cacheable)
         and compiled.rules.is_cacheable(admitted.question, match)
         and not (compiled.scenario.faults or context.options.faults)
+        and not derives_headers(provider)
     )
+
+
+def derives_headers(provider: Provider) -> bool:
+    """Whether a header follows from the request id but isn't the id itself, so that it can't be filled in."""
+    rows = [
+        tuple([(name, REQUEST_ID if value == id.encode() else value) for name, value in provider.response_headers(id)])
+        for id in SOME_IDS
+    ]
+    return any(row != rows[0] for row in rows)
 
 
 def _has_id(block: Block) -> bool:

@@ -20,6 +20,7 @@ from emulator import tokens
 from emulator.completion import complete
 from emulator.dialects.base import Plain
 from emulator.encodings import ENCODINGS
+from emulator.engine.caching import derives_headers
 from emulator.engine.faults import StruckFaults
 from emulator.engine.stages import Admitted, RequestContext
 from emulator.engine.writing import Prompt
@@ -239,4 +240,5 @@ def _is_final(replies: list[Reply], admitted: Admitted, struck: StruckFaults) ->
         and (dialect.is_repeatable or dialect.has_item_ids)
         and not dialect.keeps(request)
         and not any(reply.tool_calls or reply.blocks or reply.sources or reply.usage for reply in replies)
+        and not derives_headers(context.provider)
     )

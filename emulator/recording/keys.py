@@ -10,6 +10,8 @@ from emulator.request import HttpRequest
 
 LENGTH = 16
 """The bytes of a digest."""
+MAX_DEPTH = 250
+"""The levels of JSON that are kept: orjson writes few more, and calls can't nest much deeper."""
 
 
 def digest_of(http_request: HttpRequest, redaction: Redaction) -> str:
@@ -29,15 +31,26 @@ def digest_of(http_request: HttpRequest, redaction: Redaction) -> str:
 
 
 def redacted_request_body(http_request: HttpRequest, redaction: Redaction) -> Any:
-    """Returns the body of a request without secrets: JSON, or its text."""
+    """Returns the body of a request without secrets: JSON, or its text. If it nests too deeply, a digest of it."""
+    data = http_request.body
     try:
-        return redacted_json(orjson.loads(http_request.body), redaction, http_request.key)
+        value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        return redacted_text(http_request.body.decode("utf-8", "surrogateescape"), redaction, http_request.key)
+        return redacted_text(data.decode("utf-8", "surrogateescape"), redaction, http_request.key)
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(value):
+        return f"[nested more than {MAX_DEPTH} levels: {blake2b(data, digest_size=LENGTH).hexdigest()}]"
+    return redacted_json(value, redaction, http_request.key)
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _canonical(value: Any) -> bytes:
-    try:
-        return b"json " + orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except TypeError:  # nested too deeply for orjson, or a number that is too large
-        return b"repr " + repr(value).encode("utf-8", "surrogateescape")
+    return b"json " + orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

@@ -127,8 +127,8 @@ def _build_yaml(text: str, builder: Builder) -> None:
                         builder.fail(mark, "a second document starts here; a file can contain only one")
     except yaml.YAMLError as error:
         builder.fail(*_advice(error, text))
-    except (ValueError, OverflowError) as error:  # from the parser in Python, for an escape beyond Unicode
-        builder.fail((0, 0), f"not valid YAML: {error}")
+    except (ValueError, OverflowError):  # from the parser in Python, for an escape beyond Unicode
+        builder.fail((0, 0), "an escape is not a character; write the character itself")
 
 
 def _scalar(event: yaml.ScalarEvent, mark: Mark, builder: Builder) -> Any:

@@ -20,19 +20,19 @@ class Box:
         self.half = half
         self._mapped = mmap.mmap(-1, mmap.PAGESIZE + 2 * half, flags=flags)
         memory = memoryview(self._mapped)
-        self._numbers = memory[:32].cast("Q")
-        """Which half is valid, counted from 1, the bytes used in each, and those of its worker's journals."""
+        self._numbers = memory[:40].cast("Q")
+        """Which half is valid, counted from 1, the bytes used in each, those of the journals, and its worker."""
         first, second = mmap.PAGESIZE, mmap.PAGESIZE + half
         self._halves = (memory[first:second], memory[second:])
 
-    def reset(self) -> None:
-        """Empties it."""
-        for place in range(len(self._numbers)):
-            self._numbers[place] = 0
+    def reset(self, owner: int = 0) -> None:
+        """Empties it, for the worker with this index; 0: for nobody."""
+        for place, number in enumerate((0, 0, 0, 0, owner)):
+            self._numbers[place] = number
 
     def release(self) -> None:
         """Gives the memory of both halves back to the system."""
-        if hasattr(mmap, "MADV_REMOVE"):
+        if hasattr(mmap, "MADV_REMOVE"):  # pragma: no branch - only Linux has it
             with contextlib.suppress(OSError):  # the system keeps the memory
                 self._mapped.madvise(mmap.MADV_REMOVE, mmap.PAGESIZE, 2 * self.half)
 
@@ -40,15 +40,15 @@ class Box:
         """Empties one half."""
         self._numbers[1 + which] = 0
 
-    def append(self, which: int, data: bytes, spare: int = 0) -> bool:
-        """Adds to the log in one half. Returns whether it fitted and left `spare` bytes."""
+    def append(self, which: int, data: bytes, spare: int = 0) -> int:
+        """Adds to the log in one half. Returns the bytes in it; 0 if that would not have left `spare` bytes."""
         used = self._numbers[1 + which]
         end = used + len(data)
         if end > self.half - spare:
-            return False
+            return 0
         self._halves[which][used:end] = data
         self._numbers[1 + which] = end  # last, so that a log never ends with half a record
-        return True
+        return end
 
     def used(self, which: int) -> int:
         """Returns the bytes in one half."""
@@ -62,6 +62,11 @@ class Box:
         """Returns the log in the valid half."""
         which = self._numbers[0]
         return bytes(self._halves[which - 1][: self._numbers[which]]) if which else b""
+
+    @property
+    def owner(self) -> int:
+        """The index of its worker."""
+        return self._numbers[4]
 
     @property
     def journals(self) -> int:
@@ -78,8 +83,10 @@ class Boxes:
 
     def __init__(self, workers: int, most_bytes: int) -> None:
         """most_bytes: of all their journals, which one worker may have to itself."""
-        half = -(-(most_bytes + MARGIN) // mmap.PAGESIZE) * mmap.PAGESIZE
-        self._boxes = [Box(half) for _ in range(2 * workers + 2)]
+        try:
+            self._boxes = _boxes(workers, most_bytes)
+        except OSError:  # a system that reserves even what is never written to
+            self._boxes = _boxes(workers, most_bytes // workers)
 
     def __getitem__(self, slot: int) -> Box:
         return self._boxes[slot]
@@ -90,3 +97,8 @@ class Boxes:
     def journals_of_others(self, slot: int) -> int:
         """Returns the bytes of the journals of all workers but one, including those that nobody has taken over yet."""
         return sum([box.journals for box in self._boxes]) - self._boxes[slot].journals
+
+
+def _boxes(workers: int, most_bytes: int) -> list[Box]:
+    half = -(-(most_bytes + MARGIN) // mmap.PAGESIZE) * mmap.PAGESIZE
+    return [Box(half) for _ in range(2 * workers + 2)]

@@ -24,6 +24,8 @@ parent's store, and its reply; what to take over of a worker that is gone, and t
 """
 HEAD = struct.Struct("!IBHHIQ")
 """The size of the payload, kind, receiver, sender, number of the call, number among frames to all workers."""
+BEQUEST = struct.Struct("!HH")
+"""The payload about a worker that is gone: the number of its box, and its own."""
 MAX_PENDING_BYTES = 512 * 2**20
 """The bytes that may wait for a worker that does not read before it counts as gone."""
 RECEIVE = 1 << 18
@@ -74,6 +76,15 @@ class _Line:
     to_send: bytearray = field(default_factory=bytearray)
 
 
+@dataclass(slots=True, eq=False)
+class _Left:
+    """What a worker that is gone has left."""
+
+    owner: int
+    heir: int | None = None
+    """The worker that takes it over."""
+
+
 class Broker:
     """The parent's part: forwards frames. It never waits; its owner says which descriptors can be read and written."""
 
@@ -84,8 +95,8 @@ class Broker:
         self._lines: dict[int, _Line] = {}
         self._free = deque(range(slots))
         """The boxes that nobody uses."""
-        self._left: dict[int, int | None] = {}
-        """The boxes of workers that are gone, and who takes each of them over."""
+        self._left: dict[int, _Left] = {}
+        """The boxes of workers that are gone."""
         self._order = 0
 
     def connect(self, index: int) -> tuple[socket.socket, int]:
@@ -110,10 +121,10 @@ class Broker:
         if line is not None:
             line.sock.close()
             self.store.lost(owner_of(index))
-            self._left[line.slot] = None
-            for slot, heir in self._left.items():
-                if heir == index:
-                    self._left[slot] = None
+            self._left[line.slot] = _Left(index)
+            for left in self._left.values():
+                if left.heir == index:
+                    left.heir = None
             self._bequeath()
             self._send(tuple(self._lines.values()), Frame(GONE, ALL, index, 0, self._order, b""))
 
@@ -162,9 +173,10 @@ class Broker:
         """Asks a worker to take over what others have left."""
         heir = next((line for line in self._lines.values() if line.serves), None)
         if heir is not None:
-            for slot in [slot for slot, known in self._left.items() if known is None]:
-                self._left[slot] = heir.index
-                self._send((heir,), Frame(HEIR, heir.index, 0, 0, 0, slot.to_bytes(2)))
+            for slot, left in self._left.items():
+                if left.heir is None:
+                    left.heir = heir.index
+                    self._send((heir,), Frame(HEIR, heir.index, 0, 0, 0, BEQUEST.pack(slot, left.owner)))
 
     def _pass_on(self, source: _Line, frame: Frame) -> None:
         receivers: tuple[_Line, ...]
@@ -173,8 +185,9 @@ class Broker:
             self._send((source,), Frame(STORE, source.index, 0, frame.call, 0, reply))
             return
         if frame.kind == HEIR:
-            slot = int.from_bytes(frame.payload)
-            if self._left.pop(slot, None) is not None:
+            slot, owner = BEQUEST.unpack(frame.payload)
+            if slot in self._left and self._left[slot].owner == owner:
+                del self._left[slot]
                 self._free.append(slot)
             return
         if frame.kind == JOINED:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from emulator.errors import StoreGone, Unanswered
 from emulator.records import record
 from emulator.server.black_box import Boxes
-from emulator.server.broker import ALL, ANY, CALL, HEIR, STORE, Frame, take_frames
+from emulator.server.broker import ALL, ANY, BEQUEST, CALL, HEIR, STORE, Frame, take_frames
 from emulator.server.conversation import Conversation
 from emulator.state.shared import Shared
 
@@ -46,8 +46,8 @@ class Channel(asyncio.Protocol):
     def __init__(self, member: Member) -> None:
         self.index = member.index
         self.workers = member.workers
-        self.inherit: Callable[[int], None] | None = None
-        """Takes over the box with this number, of a worker that is gone."""
+        self.inherit: Callable[[int, int], None] | None = None
+        """Takes over the box with this number, of the worker with this index, which is gone."""
         self._sock = member.sock
         self._talk = Conversation(self.send)
         self._transport: asyncio.Transport | None = None
@@ -136,7 +136,7 @@ class Channel(asyncio.Protocol):
         for frame in take_frames(self._received):
             if frame.kind == HEIR:
                 if self.inherit is not None:
-                    self.inherit(int.from_bytes(frame.payload))
+                    self.inherit(*BEQUEST.unpack(frame.payload))
                 self.send(HEIR, ALL, 0, frame.payload)
             elif frame.kind != STORE:
                 self._talk.on_frame(frame)

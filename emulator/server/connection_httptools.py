@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sized
-from typing import Any, Literal
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -23,31 +23,14 @@ class _Dropped(list[tuple[bytes, bytes]]):
 _TRAILER = _Dropped()
 
 
-class _MessageEvent(asyncio.Event):
-    """An event that is rarely waited for, so it creates its queue of waiters only when it is."""
+class _Unawaited(asyncio.Event):
+    """The event of a request that has been read, for which nobody waits. An actual one costs more to make."""
 
     def __init__(self) -> None:
-        self._is_set = False
-        self._waited_for: asyncio.Event | None = None
-
-    def is_set(self) -> bool:
-        return self._is_set
+        pass
 
     def set(self) -> None:
-        self._is_set = True
-        if self._waited_for is not None:
-            self._waited_for.set()
-
-    def clear(self) -> None:
-        self._is_set = False
-        if self._waited_for is not None:
-            self._waited_for.clear()
-
-    async def wait(self) -> Literal[True]:
-        if not self._is_set:
-            self._waited_for = self._waited_for or asyncio.Event()
-            await self._waited_for.wait()
-        return True
+        pass
 
 
 class HttpToolsConnection(Connection, HttpToolsProtocol):
@@ -98,9 +81,6 @@ class HttpToolsConnection(Connection, HttpToolsProtocol):
             self.cycle.keep_alive = False  # a trailer may say so too, and llhttp reads nothing after it
         self.cycle.more_body = False  # uvicorn ignores it if the answer was sent before the body arrived
 
-    def is_body_open(self) -> bool:
-        return bool(self.cycle.more_body)
-
     def is_pipelining(self) -> bool:
         return bool(self.pipeline)
 
@@ -115,7 +95,7 @@ class HttpToolsConnection(Connection, HttpToolsProtocol):
             access_logger=self.access_logger,
             access_log=self.access_log,
             default_headers=self.server_state.default_headers,
-            message_event=_MessageEvent(),
+            message_event=_Unawaited(),
             expect_100_continue=False,
             keep_alive=True,
             on_response=self.on_response_complete,

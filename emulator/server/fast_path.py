@@ -2,9 +2,9 @@
 
 A client sends the same head with every request of a kind, except for the length of the body. So the bytes of a head are
 cached with what uvicorn and the application made of them, and a complete request that begins with them goes straight to
-the engine. Many clients send head and body separately; then the head waits for its body. An answer that needs no
-waiting, neither for work in a thread nor for its pace, is sent immediately; for every other one, a task of the
-application continues where the engine has stopped.
+the engine. Many clients send head and body separately; then the head waits for its body. An answer that is planned
+without waiting is sent immediately, or played as a stream; for every other one, a task of the application continues
+where the engine has stopped.
 
 Everything unusual is parsed normally: a new head, a request in more than two packets or followed by others, an answer
 that is still being sent, a client that expects a `100 Continue`, an upgrade, a page of another origin.
@@ -29,6 +29,7 @@ from emulator.server.playback import Writer, send_in_one, send_recollection
 from emulator.server.protocol import ConnectionHandle
 from emulator.server.spool import Catch
 from emulator.server.strays import misframed
+from emulator.server.streaming import stream
 from emulator.server.uvicorn_adapter import Scope
 from emulator.state.blanks import Recollection
 from emulator.state.compiled import CompiledScenario
@@ -119,13 +120,13 @@ class FastPath:
     """The recent heads, for all connections of one server."""
 
     def __init__(self, app: App) -> None:
-        self._app = app
+        self.app = app
         self._heads: dict[bytes, Known] = {}
 
     def learn(self, data: bytes, scope: Scope) -> None:
         """Caches the head of a request that arrived alone, with its head in one packet, and keeps its
         connection open."""
-        if self._app.is_recording:
+        if self.app.is_recording:
             return
         head, length, end = taken_apart(data)
         headers = dict(scope["headers"])
@@ -140,19 +141,19 @@ class FastPath:
             or not headers.keys().isdisjoint((b"transfer-encoding", b"expect", b"upgrade", b"origin"))
         ):
             return
-        request_head = self._app.heads.read(scope) if misframed(scope) is None else None
+        request_head = self.app.heads.read(scope) if misframed(scope) is None else None
         if request_head is not None and request_head.target.provider and not request_head.complaint:
             if len(self._heads) >= MAX_HEADS:
                 self._heads.clear()
             shared = {name: value for name, value in scope.items() if name not in OF_THE_CONNECTION}
-            start, compiled = head.find(LENGTH) + len(LENGTH), self._app.namespaces.default.compiled
+            start, compiled = head.find(LENGTH) + len(LENGTH), self.app.namespaces.default.compiled
             request_head = replace(request_head, kind=object()).routed()
             self._heads[head] = Known(shared, request_head, head[:start], head[start:], compiled)
 
     def awaits(self, protocol: Any, data: bytes) -> bool:
         """Whether this is a known head whose body has not arrived yet."""
         known, length, end = self._known(protocol.handle, data)
-        return known is not None and len(data) - end < int(length) <= MAX_HELD and not self._app.is_recording
+        return known is not None and len(data) - end < int(length) <= MAX_HELD and not self.app.is_recording
 
     def _known(self, handle: ConnectionHandle, data: bytes) -> tuple[Known | None, bytes, int]:
         """The head that a request begins with, the length of the body, and where that begins. As a rule it is the head
@@ -170,7 +171,7 @@ class FastPath:
 
     def take(self, protocol: Any, data: bytes) -> bool:
         """Answers a request or lets the application do so. Returns False if it must be parsed."""
-        handle, app = protocol.handle, self._app
+        handle, app = protocol.handle, self.app
         known, length, end = self._known(handle, data)
         if known is None or app.is_recording:
             return False
@@ -213,14 +214,14 @@ class FastPath:
             begun.finish(stop.value)
         else:
             if store is not None and isinstance(awaited, Future | Reply):
-                protocol.awaiting = Awaiting(app, coroutine, awaited, begun.finish, begun.hand_on)
+                protocol.ongoing = Awaiting(app, coroutine, awaited, begun.finish, begun.hand_on)
             else:
                 begun.hand_on(coroutine, awaited)
         return True
 
     def send(self, plan: PlannedResponse, protocol: Any, namespace: Namespace, start: float) -> bool:
         """Whether the whole answer could be sent immediately."""
-        spool, handle = self._app.spool, protocol.handle
+        spool, handle = self.app.spool, protocol.handle
         catch = None if spool is None else Catch(protocol)
         playback = _sent(plan, start, namespace.clock, handle if catch is None else catch)
         if playback is None:
@@ -229,7 +230,7 @@ class FastPath:
         came_on(plan.exchange, handle.record)
         if spool is not None and catch is not None:
             spool.answered(plan.exchange, catch)
-        self._app.close(plan, namespace)
+        self.app.close(plan, namespace)
         protocol.rest()
         return True
 
@@ -237,7 +238,7 @@ class FastPath:
         self, recollection: Recollection, exchange: Exchange, protocol: Any, namespace: Namespace, start: float
     ) -> None:
         """Sends a cached answer."""
-        handle, spool = protocol.handle, self._app.spool
+        handle, spool = protocol.handle, self.app.spool
         came_on(exchange, handle.record)
         if spool is None:
             exchange.playback = send_recollection(recollection, start, namespace.clock, handle)
@@ -246,7 +247,7 @@ class FastPath:
             exchange.playback = send_recollection(recollection, start, namespace.clock, catch)
             spool.answered(exchange, catch, recollection)
         exchange.end(recollection)
-        settle(self._app, exchange, namespace)
+        settle(self.app, exchange, namespace)
         protocol.rest()
 
 
@@ -264,7 +265,7 @@ class _Begun:
     def finish(self, result: Result) -> None:
         """Sends the answer, immediately if possible."""
         protocol, path = self.protocol, self.path
-        protocol.awaiting = None
+        protocol.ongoing = None
         handle = protocol.handle
         takes_all = not (handle.is_full or handle.is_lost)
         if not isinstance(result, PlannedResponse):
@@ -273,16 +274,16 @@ class _Begun:
                 path.recollect(recollection, exchange, protocol, self.namespace, self.start)
                 return
             result = spelled_out(recollection, exchange)
-        if not (takes_all and path.send(result, protocol, self.namespace, self.start)):
-            self._begin(result)
+        if takes_all and path.send(result, protocol, self.namespace, self.start):
+            return
+        pending = PendingResponse(result, self.namespace, self.clock, self.start)
+        if not (takes_all and stream(pending, path.app, protocol, self.scope)):
+            protocol.begin({**self.scope, PENDING: pending})
 
     def hand_on(self, coroutine: Coroutine[Any, Any, Result], awaited: Any) -> None:
         """Lets a task of the application do the rest."""
-        self.protocol.awaiting = None
-        self._begin(_planned(_rest(coroutine, awaited)))
-
-    def _begin(self, plan: PlannedResponse | Awaitable[PlannedResponse]) -> None:
-        pending = PendingResponse(plan, self.namespace, self.clock, self.start)
+        self.protocol.ongoing = None
+        pending = PendingResponse(_planned(_rest(coroutine, awaited)), self.namespace, self.clock, self.start)
         self.protocol.begin({**self.scope, PENDING: pending})
 
 

@@ -70,7 +70,7 @@ class FramePlayer(Alarm):
         self.before, self.after, self.pieces = run.before, run.after + b"\r\n", run.pieces
         self.width = len(run.before) + len(run.after)
 
-    def go_off(self) -> None:
+    def go_off(self) -> float | None:
         """Sends the frame that is due, if it is a usual one and the next one is not due as well."""
         offset = self.offset
         if offset < self.usual and not self.is_held and not self.transport.is_closing():
@@ -82,9 +82,9 @@ class FramePlayer(Alarm):
                 self.transport.write(_join((_lines[self.width + len(piece)], self.before, piece, self.after)))
                 self.sent.append(now)
                 self.index, self.offset = index, offset + 1
-                self.clock.renew(self, due)
-                return
+                return due
         self.go_on()
+        return None
 
     def go_on(self) -> None:
         """Does whatever is due."""

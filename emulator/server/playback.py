@@ -6,7 +6,16 @@ from itertools import accumulate
 from typing import Any, Protocol, cast
 
 from emulator.clock import Clock
-from emulator.server.players import CLOSE_HEADER, MAX_WRITE, BeforeLast, BodyPlayer, Player, Players, StepPlayer
+from emulator.server.players import (
+    CLOSE_HEADER,
+    MAX_WRITE,
+    BeforeLast,
+    BodyPlayer,
+    Player,
+    Players,
+    StepPlayer,
+    says_close,
+)
 from emulator.server.protocol import HANDLE, ConnectionHandle
 from emulator.server.uvicorn_adapter import Cycle, Message, Scope
 from emulator.state.blanks import LAST_CHUNK, Recollection, lines_of
@@ -58,9 +67,13 @@ async def play(
     handle = cast(ConnectionHandle, scope["state"][HANDLE])
     if players.draining:
         cycle.keep_alive = False
-    playback = await _play(answer, start, clock, cycle, handle, players, watcher, before_last)
+    return named(await _play(answer, start, clock, cycle, handle, players, watcher, before_last), handle)
+
+
+def named(playback: Playback, handle: ConnectionHandle) -> Playback:
+    """Records that the server has stopped, if it has: then the client did not close the connection."""
     if handle.was_cut and playback.ended == "client_closed":
-        playback.ended = "shutdown"  # the client did not close the connection
+        playback.ended = "shutdown"
     return playback
 
 
@@ -79,21 +92,23 @@ async def _play(
             return await _send_whole(answer, start, clock, cycle, handle)
         if not answer.streamed:
             answer = answer.steps()
+    scope = cycle.scope
+    is_last = not cycle.keep_alive or scope["http_version"] == "1.0" or says_close(scope["headers"])
     player: Player
     if isinstance(answer, PlannedBody):
-        player = BodyPlayer(handle, start, clock, cycle, answer)
+        player = BodyPlayer(handle, start, clock, scope, answer, is_last=is_last)
     else:
-        player = StepPlayer(handle, start, clock, cycle, answer)
+        player = StepPlayer(handle, start, clock, scope, answer, is_last=is_last)
     player.before_last = before_last
-    if watcher is not None:
+    if watcher is not None:  # pragma: no branch - only preflights have none, and they need no player
         watcher.underway = player.progress
-    await player.play(players)
+    await _to_its_end(player, players)
     if handle.is_lost:
         cycle.disconnected = True  # uvicorn does this only for the last of pipelined requests
         return player.playback
     is_last = player.end()
     if handle.protocol.keeps_no_state and not is_last and player.afterwards is None and cycle.keep_alive:
-        _finish_records(cycle)
+        finish_records(cycle)
         return player.playback
     afterwards = player.afterwards if player.playback.ended == "complete" else None
     lingers = afterwards is not None and afterwards.idle is not None and afterwards.next != "answer"
@@ -101,6 +116,17 @@ async def _play(
     if afterwards is not None and not handle.is_lost:
         handle.prepare(afterwards, clock)
     return player.playback
+
+
+async def _to_its_end(player: Player, players: Players) -> None:
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    try:
+        player.begin_in(players, lambda: None if done.done() else done.set_result(None))  # the task may be cancelled
+        await done
+    finally:
+        player.end_in(players)
+    if player.error is not None:
+        raise player.error
 
 
 class _Mute:
@@ -117,9 +143,6 @@ class _Mute:
         if not self._lingers:
             self._transport.close()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
 
 class _Parting:
     """Returns the transport of a protocol, or a wrapper if its close waits for the client's end."""
@@ -129,7 +152,7 @@ class _Parting:
 
     def close(self) -> None:
         transport = self._protocol.transport
-        if not transport.is_closing():
+        if not transport.is_closing():  # pragma: no branch - it was open when the last bytes were written
             self._protocol.part()
 
     def __getattr__(self, name: str) -> Any:
@@ -150,7 +173,7 @@ async def settle(cycle: Cycle) -> None:
     await _settle(cycle, False, lingers=False)
 
 
-def _finish_records(cycle: Cycle) -> None:
+def finish_records(cycle: Cycle) -> None:
     """The same in four lines, as uvicorn does for httptools after the last byte of an answer."""
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
@@ -164,7 +187,7 @@ async def _send_whole(
     """Sends an answer that is due immediately: one head and one body, in as few writes as a slow reader allows."""
     playback = send_in_one(planned, start, clock, handle) if _is_usual(cycle, handle) else None
     if playback is not None:
-        _finish_records(cycle)
+        finish_records(cycle)
         return playback
     body = b"" if planned.status in BODILESS else planned.body()
     if cycle.more_body:

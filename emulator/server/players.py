@@ -1,6 +1,5 @@
 """Players: each sends one answer whose bytes are due at different times, on one connection."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from math import inf
 from operator import sub
@@ -8,7 +7,7 @@ from operator import sub
 from emulator.clock import Alarm, Clock, WallClock
 from emulator.server.frames import FramePlayer
 from emulator.server.protocol import ConnectionHandle
-from emulator.server.uvicorn_adapter import Cycle
+from emulator.server.uvicorn_adapter import Scope
 from emulator.wire import (
     MAX_MOMENTS,
     Afterwards,
@@ -36,6 +35,8 @@ CLOSE_HEADER: Header = (b"connection", b"close")
 MAX_WRITE = 65536
 """Everything that is due is sent immediately, but in writes of at most this size, so that a slow reader is noticed."""
 
+END_OF_CHUNKS = b"0\r\n\r\n"
+
 BeforeLast = Callable[[Playback, int, int, float], None]
 """Receives the progress so far, the bytes and frames that are about to be sent, and the time."""
 
@@ -61,50 +62,56 @@ class Player(FramePlayer):
     __slots__ = (
         "afterwards",
         "before_last",
-        "cycle",
-        "done",
         "ending",
+        "error",
         "first",
         "framing",
         "handle",
         "is_last",
         "is_over",
+        "on_end",
         "playback",
+        "scope",
     )
 
-    def __init__(self, handle: ConnectionHandle, start: float, clock: Clock, cycle: Cycle) -> None:
+    def __init__(
+        self, handle: ConnectionHandle, start: float, clock: Clock, scope: Scope, *, is_last: bool = False
+    ) -> None:
+        """`scope` is that of the request; with `is_last`, the connection closes after the answer."""
         super().__init__(handle.protocol.transport, start, clock)
         self.handle = handle
         self.is_held = handle.is_full
         self.is_over = False
-        self.cycle = cycle
+        self.scope = scope
         self.framing: Framing | None = None  # None until the head is sent
-        self.is_last = (
-            not cycle.keep_alive or cycle.scope["http_version"] == "1.0" or _says_close(cycle.scope["headers"])
-        )
+        self.is_last = is_last
         self.ending: Ended = "client_closed"  # the ending if the connection is lost
         self.playback = Playback(sent=self.sent)
         self.afterwards: Afterwards | None = None
         self.before_last: BeforeLast | None = None
         self.first: Alarm | None = None
         """The alarm for the first deadline. That may be far away, and a canceled call holds on to no player."""
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.error: Exception | None = None
+        """Why it could not go on."""
+        self.on_end: Callable[[], None] | None = None
+        """Called once, at its end or after an error. Raises nothing."""
 
-    async def play(self, players: Players) -> None:
-        handle = self.handle
+    def begin_in(self, players: Players, on_end: Callable[[], None]) -> None:
+        """Sends what is due, and goes on when more is. `on_end` is called after the last byte, and calls `end_in`."""
+        handle, self.on_end = self.handle, on_end
         handle.player = self
-        handle.protocol.flow.resume_reading()  # a large request leaves it paused, and a disconnect unnoticed
         players.active.add(self)
-        try:
-            if handle.is_lost:
-                self.lost()
-            else:
-                self.wake()
-            await self.done
-        finally:
-            players.active.discard(self)
-            handle.player = None
-            self._let_go()
+        if handle.is_lost:
+            self.lost()
+        else:
+            handle.protocol.flow.resume_reading()  # a large request leaves it paused, and a disconnect unnoticed
+            self.wake()
+
+    def end_in(self, players: Players) -> None:
+        """Lets go of the connection and the clock."""
+        players.active.discard(self)
+        self.handle.player = self.on_end = None
+        self._let_go()
 
     def advance(self) -> None:
         """Does everything that is due, then sets the alarm for the next step or finishes."""
@@ -112,10 +119,9 @@ class Player(FramePlayer):
 
     def begin(self, status: int, headers: Sequence[Header], framing: Framing | None = None) -> bytes:
         """Returns the bytes of the head, with the headers that HTTP requires in addition to the given ones."""
-        scope = self.cycle.scope
-        given = dict(headers)
+        scope, given = self.scope, dict(headers)
         demanded: list[Header] = []
-        if _says_close(headers):
+        if says_close(headers):
             self.is_last = True
         elif self.is_last:
             headers = [header for header in headers if header[0] != b"connection"]
@@ -144,7 +150,7 @@ class Player(FramePlayer):
     def end(self) -> bool:
         """Marks the end of the body, if possible. Returns whether the connection must be closed."""
         if self.framing == "chunks":
-            self.handle.write(b"0\r\n\r\n")
+            self.handle.write(END_OF_CHUNKS)
         return self.is_last
 
     def last_due(self) -> float:
@@ -163,8 +169,8 @@ class Player(FramePlayer):
             self.playback.ended_at = self.clock.now() if now is None else now
             if self.afterwards is not None and ended == "complete":
                 self.handle.next = self.afterwards.next
-            if not self.done.done():  # its task may have been cancelled
-                self.done.set_result(None)
+            assert self.on_end is not None
+            self.on_end()
 
     def lost(self) -> None:
         """Handles the loss of the connection."""
@@ -188,9 +194,9 @@ class Player(FramePlayer):
         try:
             self.advance()
         except Exception as error:
-            self.playback, self.is_over = self.progress(), True
-            if not self.done.done():
-                self.done.set_exception(error)
+            self.playback, self.is_over, self.error = self.progress(), True, error
+            assert self.on_end is not None
+            self.on_end()
 
     def go_on_at(self, when: float) -> None:
         """Goes on then."""
@@ -210,9 +216,16 @@ class BodyPlayer(Player):
     __slots__ = ("last_sent", "late", "planned", "run", "runs")
 
     def __init__(
-        self, handle: ConnectionHandle, start: float, clock: Clock, cycle: Cycle, planned: PlannedBody
+        self,
+        handle: ConnectionHandle,
+        start: float,
+        clock: Clock,
+        scope: Scope,
+        planned: PlannedBody,
+        *,
+        is_last: bool = False,
     ) -> None:
-        super().__init__(handle, start, clock, cycle)
+        super().__init__(handle, start, clock, scope, is_last=is_last)
         self.planned = planned
         self.at = planned.at
         self.runs = iter([run for run in planned.runs if run.pieces])
@@ -222,13 +235,17 @@ class BodyPlayer(Player):
     def last_due(self) -> float:
         return self.start + self.at[-1]
 
+    def open(self) -> None:
+        """Sends the head. Raises ValueError for a header that is invalid in HTTP."""
+        self.transport.write(self.begin(self.planned.status, self.planned.headers))
+        self._enter(self.run)
+
     def advance(self) -> None:
         if self.is_held:
             return
         now = self.clock.now()
         if self.framing is None:
-            self.transport.write(self.begin(self.planned.status, self.planned.headers))
-            self._enter(self.run)
+            self.open()
         run, offset = self.run, self.offset
         first = due = self.start + self.at[self.index]
         frames: list[bytes] = []
@@ -247,7 +264,11 @@ class BodyPlayer(Player):
             data = frames[0] if len(frames) == 1 else b"".join(frames)
             if run is None and self.before_last is not None:
                 self.before_last(self.progress(), size, len(frames), now)
-            self.transport.write(b"%x\r\n%b\r\n" % (size, data) if size and self.framing == "chunks" else data)
+            if self.framing == "chunks":
+                data = b"%x\r\n%b\r\n" % (size, data) if size else b""
+                if run is None:  # a write of its own would cost as much as a token
+                    data, self.framing = data + END_OF_CHUNKS, "length"
+            self.transport.write(data)
             self._note(len(frames), first, now)
             if run is not self.run:
                 self._enter(run)
@@ -282,9 +303,16 @@ class StepPlayer(Player):
     __slots__ = ("steps",)
 
     def __init__(
-        self, handle: ConnectionHandle, start: float, clock: Clock, cycle: Cycle, steps: Sequence[Step]
+        self,
+        handle: ConnectionHandle,
+        start: float,
+        clock: Clock,
+        scope: Scope,
+        steps: Sequence[Step],
+        *,
+        is_last: bool = False,
     ) -> None:
-        super().__init__(handle, start, clock, cycle)
+        super().__init__(handle, start, clock, scope, is_last=is_last)
         self.steps = steps
 
     def last_due(self) -> float:
@@ -398,5 +426,5 @@ def _dribbled(data: bytes, head: Head) -> list[Step]:
     return [Raw(data[k : k + 1], head.at + head.over * k / len(data)) for k in range(len(data))]
 
 
-def _says_close(headers: Sequence[Header]) -> bool:
+def says_close(headers: Sequence[Header]) -> bool:
     return any(name == b"connection" and b"close" in value.lower() for name, value in headers)

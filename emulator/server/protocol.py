@@ -295,9 +295,9 @@ class _Limits(UvicornProtocol):
 class _Held(_Limits):
     """A known head that waits for its body, and goes to the parser if that does not arrive."""
 
-    __slots__ = ("awaiting", "checking", "held", "held_since")
-    awaiting: Any
-    """A request of the fast path that waits for the store."""
+    __slots__ = ("checking", "held", "held_since", "ongoing")
+    ongoing: Any
+    """A request of the fast path that is being answered without a task."""
     held_since: float
     """When the head arrived, in the loop's time."""
     checking: asyncio.TimerHandle | None
@@ -325,10 +325,10 @@ class _Held(_Limits):
             self.unfinished += len(held)
             self.feed(held)
 
-    def stop_awaiting(self) -> None:
-        """Records that a task of the application waits."""
-        if self.awaiting is not None:
-            self.awaiting.hand_over()
+    def hand_over(self) -> None:
+        """Lets uvicorn know of the request that is being answered."""
+        if self.ongoing is not None:
+            self.ongoing.hand_over()
 
     def _run_out(self) -> None:
         self.let_go()
@@ -337,7 +337,7 @@ class _Held(_Limits):
     def shutdown(self) -> None:
         """uvicorn's own timeout: a request that has begun is still answered."""
         self.let_go()
-        self.stop_awaiting()
+        self.hand_over()
         super().shutdown()
 
 
@@ -353,7 +353,7 @@ class Connection(_Held):
         self._gate = listener_control
         self._shortcut = fast_path
         self._answered = 0.0  # when the fast path last answered, in the loop's time
-        self.deadline, self.unfinished, self.awaiting = None, 0, None
+        self.deadline, self.unfinished, self.ongoing = None, 0, None
         self.held, self.held_since, self.checking = b"", 0.0, None
 
     def cycle_for(self, scope: Scope) -> Cycle:
@@ -373,8 +373,8 @@ class Connection(_Held):
             self.handle.reset()
 
     def data_received(self, data: bytes) -> None:
-        if self.awaiting is not None:
-            self.awaiting.hand_over()
+        if self.ongoing is not None:
+            self.ongoing.hand_over()
         if self.handle.next != "answer":
             if self.handle.next == "discard":
                 self.discard(len(data))
@@ -427,13 +427,20 @@ class Connection(_Held):
 
     def begin(self, scope: Scope) -> None:
         """Lets the application answer a request that needs no parsing and no reading, as uvicorn does."""
+        self.stir()
+        self.start(self.record(scope))
+
+    def stir(self) -> None:
+        """Stops the timers of an idle connection, since an answer begins."""
         if self.deadline is not None:
             self.stop_patience()
         self.unset_keep_alive()
-        self.cycle = self.cycle_for(scope)
-        self.scope = self.cycle.scope
-        self.cycle.more_body = False
-        self.start(self.cycle)
+
+    def record(self, scope: Scope) -> Cycle:
+        """Makes a request uvicorn's newest one."""
+        cycle = self.cycle = self.cycle_for(scope)
+        self.scope, cycle.more_body = cycle.scope, False
+        return cycle
 
     def rest(self) -> None:
         """Waits for the next request, after an answer was sent past uvicorn."""
@@ -446,7 +453,7 @@ class Connection(_Held):
 
     def timeout_keep_alive_handler(self) -> None:
         """Closes an idle connection. For the fast path, the timer is set again if it was too early."""
-        self.stop_awaiting()
+        self.hand_over()
         due = self.held_since + HEAD_TIMEOUT if self.held else self._answered + self.timeout_keep_alive
         left = due - self.loop.time()
         if left > 0:
@@ -466,7 +473,7 @@ class Connection(_Held):
         super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.stop_awaiting()
+        self.hand_over()
         super().connection_lost(exc)
         # After a reset, uvicorn does not do this, and would keep the connection in memory until the timer is due.
         self.unset_keep_alive()

@@ -291,8 +291,8 @@ def _keep(app: App, channel: "Channel", member: "Member", clock: Clock) -> None:
     boxes, shelf = member.boxes, app.namespaces.shelf
     most = member.workers * shelf.most_bytes
     shelf.free = lambda: most - boxes.journals_of_others(member.slot)
-    app.spool = spool = WorkerSpool(app, boxes[member.slot])
-    channel.inherit = lambda slot: spool.adopt(boxes[slot])
+    app.spool = spool = WorkerSpool(app, boxes[member.slot], member.index)
+    channel.inherit = lambda slot, owner: spool.adopt(boxes[slot], owner)
     spool.watch(clock)
 
 

@@ -135,9 +135,6 @@ class _Gone:
     def is_closing(self) -> bool:
         return True
 
-    def resume_reading(self) -> None:
-        pass
-
     write = close = abort = write_eof = get_extra_info = lambda *_: None
 
 

@@ -43,13 +43,15 @@ class _Log:
     """What one worker leaves behind, in its box. What is still needed is written anew now and then, a little at a time;
     whatever comes meanwhile goes to both halves."""
 
-    def __init__(self, app: "App", box: Box) -> None:
+    def __init__(self, app: "App", box: Box, owner: int) -> None:
         self.packer = Packer(is_private=True)
         """Packs what is put next. It refers to what is in the log by then, so `make_space` comes first."""
         self._app = app
         self._box = box
         self._which = 0
         """The valid half."""
+        self._used = 0
+        """The bytes in it."""
         self._moving: Iterator[Exchange] | None = None
         """The exchanges that are still to be written anew."""
         self._mover = self.packer
@@ -58,13 +60,13 @@ class _Log:
         """The bytes that stay free in each half for the next record, far more than any has since bodies are cut; and as
         many again when it has just been written anew."""
         self._full = box.half - self._spare
-        box.reset()
+        box.reset(owner)
         box.publish(0)
 
     def make_space(self) -> bool:
         """Makes space for what is packed next. Returns whether it had to write everything anew for that: all that the
         journals have and the totals have counted by now."""
-        if self._box.used(self._which) <= self._full:
+        if self._used <= self._full:
             return False
         self.write_anew(restarts=False)
         return True
@@ -72,14 +74,15 @@ class _Log:
     def put(self, kind: int, data: bytes) -> None:
         """Adds a record."""
         frame = _FRAME.pack(len(data), kind) + data
-        self._box.append(self._which, frame)
+        self._used = self._box.append(self._which, frame) or self._used
         if self._moving is not None:
             self._box.append(1 - self._which, frame)
 
     def go_on(self) -> None:
         """Writes some exchanges anew, if it is time."""
-        if self._moving is None and self._box.used(self._which) > self._limit:
-            self._start_moving()
+        if self._moving is None:
+            if self._used > self._limit:
+                self._start_moving()
             return
         for _ in range(STEP):
             if self._moving is not None:
@@ -128,20 +131,21 @@ class _Log:
         if emptied is not None:
             emptied.release()
         self._moving = None
-        used = self._box.used(self._which)
+        self._used = used = self._box.used(self._which)
         self._limit = max(MIN_USED, used + min(used, MAX_UNUSED))
 
 
 class WorkerSpool:
     """The spool of one worker."""
 
-    def __init__(self, app: "App", box: Box) -> None:
+    def __init__(self, app: "App", box: Box, index: int) -> None:
+        """index: the worker's own."""
         self._app = app
         self._box = box
-        self._log = _Log(app, box)
+        self._log = _Log(app, box, index)
+        self._shelf = app.namespaces.shelf
         self._answered: Exchange | None = None
-        shelf = app.namespaces.shelf
-        shelf.on_clear, shelf.on_change = self._on_clear, self._on_change
+        self._shelf.on_clear, self._shelf.on_change = self._on_clear, self._on_change
 
     def answered(self, exchange: Exchange, catch: Catch, recollection: Recollection | None = None) -> None:
         """Sends a whole answer, once its exchange is kept."""
@@ -165,15 +169,17 @@ class WorkerSpool:
 
     def end(self, exchange: Exchange) -> None:
         """Keeps how it has ended. The totals have counted it."""
-        self._box.journals = self._app.namespaces.shelf.bytes
+        self._box.journals = self._shelf.bytes
         if exchange is self._answered:
             self._answered = None
         elif not self._log.make_space():
             self._log.put(ENDED, ended(self._log.packer, exchange))
         self._log.go_on()
 
-    def adopt(self, box: Box) -> None:
-        """Takes over what another worker has left, and empties its box."""
+    def adopt(self, box: Box, owner: int) -> None:
+        """Takes over what another worker has left, and empties its box, unless that already belongs to a new one."""
+        if box.owner != owner:
+            return
         left = _left_in(box.read())
         box.journals = 0  # so that there is space for them here
         for name, exchanges in left.exchanges.items():
@@ -184,16 +190,15 @@ class WorkerSpool:
             journal.adopt(exchanges)
         if left.totals is not None:
             self._app.totals = merged([self._app.totals.to_dict(), left.totals.to_dict()])
-        self._box.journals = self._app.namespaces.shelf.bytes
+        self._box.journals = self._shelf.bytes
         self._log.write_anew(box)
 
     def watch(self, clock: Clock) -> None:
         """Now and then drops what these journals have beyond their share, as far as those of others need it."""
 
         def look() -> None:
-            shelf = self._app.namespaces.shelf
-            shelf.make_room()
-            self._box.journals = shelf.bytes
+            self._shelf.make_room()
+            self._box.journals = self._shelf.bytes
             self.watch(clock)
 
         clock.call_at(clock.now() + LOOK_INTERVAL, look)
@@ -233,8 +238,8 @@ def _left_in(log: bytes) -> _Left:
         else:
             for exchange, _ in reader.read(data):
                 _note(kind, exchange, over, still_open, uncounted)
-    for number, exchange in still_open.items():
-        over[number] = uncounted[number] = exchange
+    for number in still_open.keys() - over.keys():
+        over[number] = uncounted[number] = still_open[number]
     counted = Totals()
     for exchange in uncounted.values():
         counted.note(exchange)
@@ -255,8 +260,7 @@ def _note(
 ) -> None:
     number = exchange.number
     if kind == OPEN:
-        if number not in over:
-            still_open[number] = exchange
+        still_open[number] = exchange
     elif kind == ENDED:
         still_open.pop(number, None)
         over[number] = uncounted[number] = exchange

@@ -66,8 +66,7 @@ class WorkerStore:
         def confirm(reply: "asyncio.Future[bytes]") -> None:
             if (error := reply.exception()) is not None:
                 logger.error("The usage of an answer may not have been counted: %s", error)
-            if not confirmed.done():
-                confirmed.set_result(None)
+            confirmed.set_result(None)
 
         self._channel.ask_store(orjson.dumps(["settle", namespace, [settlement]])).add_done_callback(confirm)
         return confirmed

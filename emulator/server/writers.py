@@ -89,12 +89,11 @@ class ProcessWriter:
         self._socket.setblocking(False)
 
     async def open(self) -> None:
-        if self._link is not None:
-            return
         async with self._opening:  # the first requests may arrive together
-            if self._link is None:
-                loop = asyncio.get_running_loop()
-                _, self._link = await loop.create_connection(lambda: _Link(self._keeper), sock=self._socket)
+            if self._link is not None:
+                return
+            loop = asyncio.get_running_loop()
+            _, self._link = await loop.create_connection(lambda: _Link(self._keeper), sock=self._socket)
 
     def take(self, asked: Asked, tape: Tape, upstream: str) -> "asyncio.Future[Seen]":
         assert self._link is not None

@@ -142,10 +142,11 @@ def test_an_idle_connection_is_closed_in_time_and_a_busy_one_is_not(live: Live) 
         assert 0.3 <= time.monotonic() - start < 3
 
 
-def test_a_slow_close_does_not_hold_up_whoever_reads_as_http_demands(live: Live) -> None:
+@pytest.mark.parametrize("asked", ["keep-alive", "close"])
+def test_a_slow_close_does_not_hold_up_whoever_reads_as_http_demands(live: Live, asked: str) -> None:
     with live.connect() as client:
         start = time.monotonic()
-        client.send(live.ask("slow_close:seconds=0.2"))
+        client.send(live.ask("slow_close:seconds=0.2", connection=asked))
         assert client.response().body == b"".join(EVENTS)
         received = time.monotonic()
         assert client.read_rest() == (b"", "eof")

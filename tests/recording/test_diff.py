@@ -19,6 +19,7 @@ from emulator import Emulator
 from emulator.engine.documented import compared_with_ours
 from emulator.providers import PROVIDERS
 from emulator.recording.comparing import Recorded, as_text, compared, recorded_at
+from emulator.recording.drift import MAX_NOTED, drifts_in, members_of
 from emulator.recording.wire_file import Segment, WireRecord, read, written
 
 CHUNK = {"id": "a", "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}], "created": 1}
@@ -177,6 +178,22 @@ def test_what_is_the_same_in_many_kinds_of_events_is_one_line_of_text() -> None:
         "\x1b[1mHi (answer 2)\x1b[0m",
         "  \x1b[36minfo\x1b[0m: $.x in 4 kinds of events is new",
     ]
+
+
+def test_what_is_missing_is_named_once_with_all_that_was_in_it() -> None:
+    old = stream(frame({**CHUNK, "meta": {"a": {"b": 1}}}), end(), DONE)
+    new = stream(frame(CHUNK), DONE)
+    old = replace(old, headers=(*old.headers, ("X-Tier", "1")))
+    assert [str(each) for each in drifts_in(old, new)] == [
+        "error: the chunk with finish is missing",
+        "warning: header x-tier is missing",
+        "warning: $.meta in the chunk with content is missing",
+    ]
+
+
+def test_a_list_of_many_different_objects_is_noted_up_to_a_limit() -> None:
+    members = members_of([{f"name{number}": number} for number in range(MAX_NOTED + 5)])
+    assert (len(members["$[]"].orders), "$[].name36" in members) == (MAX_NOTED, True)
 
 
 def test_folders_are_compared_by_their_questions(tmp_path: Path) -> None:

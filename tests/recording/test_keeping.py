@@ -14,6 +14,7 @@ import yaml
 from emulator.clock import WallClock
 from emulator.providers import PROVIDERS
 from emulator.recording import tape as tapes
+from emulator.recording.files import PREFIX
 from emulator.recording.keys import digest_of
 from emulator.recording.redaction import Redaction
 from emulator.recording.tape import Tape
@@ -379,3 +380,14 @@ def test_between_requests_the_client_sees_what_the_upstream_does(error: Exceptio
     connection.data_received(b"late")
     connection.connection_lost(error)
     assert client.events == [b"surplus", event]
+
+
+def test_what_an_interrupted_writer_has_left_is_removed(tmp_path: Path) -> None:
+    made, _ = keeper(tmp_path)
+    work(made, asked(), response())
+    kept = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    for folder in (tmp_path, tmp_path / "wire"):
+        (folder / f"{PREFIX}half").write_text("half")
+    (tmp_path / f"{PREFIX}folder").mkdir()  # no file of a writer's
+    keeper(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == kept

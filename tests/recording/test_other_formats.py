@@ -392,6 +392,7 @@ def test_errors_in_turn_become_mappings_of_a_scenario(tmp_path: Path) -> None:
             ],
         },
         {"error": {"status": 503, "body": "down"}},
+        {"match": {"provider": "serevix", "operation": "models"}, "error": {"status": 500, "body": "no"}},
     )
     request = {"method": "ANY", "urlPathPattern": "/v1/chat/completions"}
     assert result.document == {
@@ -416,6 +417,11 @@ def test_errors_in_turn_become_mappings_of_a_scenario(tmp_path: Path) -> None:
                 "name": "rules[1]",
                 "request": {"method": "ANY", "urlPathPattern": ".*"},
                 "response": {"status": 503, "headers": {}, "body": "down"},
+            },
+            {
+                "name": "rules[2]",
+                "request": {"method": "ANY", "urlPathPattern": "/v1/models|/v1/models/(?<model>[^/]+)"},
+                "response": {"status": 500, "headers": {}, "body": "no"},
             },
         ]
     }

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from operations import every_request
 from rawhttp import Connection
-from recording_server import byte_server, recording
+from recording_server import Recording, byte_server, recording
 from tables import each_of
 from talk import KEYS
 
@@ -274,3 +274,26 @@ def test_a_stream_of_an_own_pace_keeps_its_bytes(tmp_path: Path) -> None:
     with Emulator(str(file), unmatched="error") as replay:
         again = httpx.post(replay.url("serevix") + "/v1/chat/completions", json=ASKED, headers=KEYS["serevix"])
     assert again.content == through.content
+
+
+def test_a_body_that_nests_deeply_is_recorded_and_recognized(tmp_path: Path) -> None:
+    def post(server: Emulator | Recording, depth: int, blank: bytes = b"") -> httpx.Response:
+        body = json.dumps({**ASKED, "stream": False, "deep": "DEEP"}).encode()
+        deep = b"[" * depth + b"5," + blank + b"[]" + b"]" * depth
+        return httpx.post(
+            server.url("serevix") + "/v1/chat/completions",
+            content=body.replace(b'"DEEP"', deep),
+            headers={**KEYS["serevix"], "content-type": "application/json"},
+        )
+
+    depths = (100, 245, 246, 990)
+    with Emulator() as upstream, recording(tmp_path, {"serevix": upstream.url("serevix")}) as running:
+        said = [post(running, depth).json() for depth in depths]
+    with Emulator(str(tmp_path), unmatched="error") as replay:
+        assert [post(replay, depth).json() for depth in depths] == said
+        assert post(replay, 100, b" ").json() == said[0]
+        assert post(replay, 100, b" {}," * 300).status_code == 404
+        other = post(replay, 991)
+        replay.wait_until_idle()
+        (miss, *_) = replay.journal[-1].misses
+    assert (other.status_code, "the request differs from the recorded one" in str(miss)) == (404, True)

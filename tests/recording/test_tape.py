@@ -82,6 +82,10 @@ FOLLOWED: list[tuple[Followed, Followed]] = [
         Followed(200, "OK", (("Transfer-Encoding", "chunked"),), "chunks", [Segment(0.0, b"a")], ended="reset"),
     ),
     (parsed(HEAD + b"\r\nabc"), Followed(200, "OK", (), "close", [Segment(0.0, b"abc")])),
+    (
+        parsed(HEAD[:9] + b"103 Early Hints\r\nLink: a\r\n\r\n" + LENGTH, b"abc"),
+        Followed(200, "OK", (("Content-Length", "3"),), "length", [Segment(1.0, b"abc")], ended_at=1.0),
+    ),
     (parsed(LENGTH, method="HEAD"), Followed(200, "OK", (("Content-Length", "3"),), "none")),
     (
         parsed(b"SSH\r\n\r\n", b"more"),
@@ -97,7 +101,7 @@ FOLLOWED: list[tuple[Followed, Followed]] = [
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"), FOLLOWED, ids=["surplus", "trailers", "reset", "closing", "HEAD", "not HTTP"]
+    ("found", "expected"), FOLLOWED, ids=["surplus", "trailers", "reset", "closing", "hints", "HEAD", "not HTTP"]
 )
 def test_a_recorded_response_is_parsed_whole(found: Followed, expected: Followed) -> None:
     assert found == expected

@@ -134,6 +134,25 @@ CASES: dict[str, tuple[list[Row], dict[str, list[int]], dict[str, list[int]]]] =
         {},
         {"no_first_token_timeout": [1]},
     ),
+    "A client leaves while it waits for a token": (
+        [row(1, 0, frames=SILENT, ended="client_closed", ended_at=2.0)],
+        {},
+        {},
+    ),
+    "The connection ended a moment ago, so the lost request may still come": (
+        [row(1, 0, socket={**STALE, "seen": START + 2})],
+        {},
+        {"stale_connection_not_retried": [1]},
+    ),
+    "A server error that says not to retry is not retried": (
+        [
+            refused(1, 0, 503, headers={"x-should-retry": "false"}),
+            refused(2, 5, 503, headers={"x-should-retry": "false"}),
+            row(3, 9, "Else"),
+        ],
+        {"retried_non_retryable": [1, 2]},
+        {},
+    ),
     "A timeout of the client that is no number": (
         [
             row(
