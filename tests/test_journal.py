@@ -15,6 +15,7 @@ from emulator import Emulator, journal_text
 from emulator.logs import line
 from emulator.matching.rules import misses
 from emulator.request import HttpRequest
+from emulator.state.evidence import evidence_of
 from emulator.state.exchanges import Exchange
 from emulator.state.journal import MAX_UNCUT, Journal, Shelf
 from emulator.state.recorded import MAX_REQUEST_BYTES
@@ -143,6 +144,11 @@ def test_an_exchange_that_is_still_open_has_no_end_yet() -> None:
         "last_sent": None,
         "late": 0.0,
     }
+
+
+def test_the_evidence_of_an_exchange_that_is_still_open_knows_no_end() -> None:
+    evidence = evidence_of(exchange())
+    assert (evidence["ended_at"], evidence["is_over"]) == (None, False)
 
 
 def test_a_long_body_is_cut_and_bytes_that_are_no_text_are_shown_as_such() -> None:

@@ -1,5 +1,6 @@
 """Large bodies are parsed like small ones, and no stream waits for them."""
 
+import asyncio
 import gc
 import http.client
 import json
@@ -16,8 +17,14 @@ import pytest
 from rawhttp import eventually
 from served import served
 from talk import single
+from test_matching import request_of
 
 from emulator import Emulator, large
+from emulator.clock import VirtualClock
+from emulator.matching.conditions import MatchContext
+from emulator.matching.rules import RuleMatch
+from emulator.state.compiled import compile_scenario
+from emulator.state.namespace import Namespace
 
 KEY = {"authorization": "Bearer k", "content-type": "application/json"}
 STREAM = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Tell me a story"}]}
@@ -196,3 +203,25 @@ def test_no_stream_waits_for_a_large_body(body: bytes, tmp_path: Path) -> None:
             if worst[-1] < 0.05:
                 break
     assert min(worst) < 0.05, worst
+
+
+def test_a_large_request_is_matched_again_if_its_rule_was_used_up_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = [{"reply": {"content": "once"}, "times": 1}, {"reply": {"content": "else"}}]
+    asked = MatchContext(request_of())
+    tried: list[str] = []
+
+    async def matched() -> RuleMatch | None:
+        one = Namespace("one", compile_scenario({"rules": rules}), VirtualClock())
+
+        async def elsewhere(work: Any, *arguments: Any) -> Any:
+            found = work(*arguments)
+            tried.append(found.rule.name)
+            if len(tried) == 1:
+                assert one.find(asked) is not None  # another request
+            return found
+
+        monkeypatch.setattr("emulator.large.elsewhere", elsewhere)
+        return await one.find_in_large(asked)
+
+    found = asyncio.run(matched())
+    assert (tried, found is not None and found.rule.name) == (["rules[0]", "rules[1]"], "rules[1]")

@@ -1,6 +1,7 @@
 """The small parts that processes share: counts of faults, replies, packets, numbers, conversations, live events."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +31,7 @@ from emulator.state.journal import Journal
 from emulator.state.redis_connection import RedisConnection, store_address
 from emulator.state.redis_packets import Counts, Packets, Step, forget
 from emulator.state.replies import Reply
-from emulator.state.shared import Shared
+from emulator.state.shared import Shared, _nameless_file
 from emulator.state.store import Counting
 
 LIMIT = fault_of("rate_limited:times=1")
@@ -108,6 +109,18 @@ def test_the_oldest_of_too_many_shared_faults_counts_as_used_up(monkeypatch: pyt
     shared.release(2)
     shared.release(2)
     assert shared.claim(2, 0, 1, hits=True) is None
+
+
+def test_a_file_without_a_name_is_one_of_the_disk_where_there_are_none_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    descriptor = _nameless_file()
+    try:
+        os.write(descriptor, b"kept")
+        assert (os.pread(descriptor, 9, 0), os.fstat(descriptor).st_nlink) == (b"kept", 0)
+    finally:
+        os.close(descriptor)
 
 
 def test_a_clock_that_processes_share_only_moves_forward() -> None:

@@ -25,6 +25,7 @@ from talk import KEYS, PATHS, question
 from emulator import Emulator
 from emulator.client import NamespaceClient
 from emulator.errors import ScenarioError
+from emulator.state import reloading
 from emulator.state.compiled import CompiledScenario, compile_scenario
 from emulator.state.reloading import fingerprint, watch
 
@@ -679,3 +680,23 @@ def test_a_fingerprint_tells_what_matters(tmp_path: Path) -> None:
     assert len(set(states)) == 5
     assert fingerprint((), (Path("/dev/zero"),))
     assert fingerprint(("\0",), (Path("a\0b"),))
+
+
+def test_without_files_there_is_nothing_to_watch() -> None:
+    stop = asyncio.Event()
+    asyncio.run(asyncio.wait_for(watch(({"rules": []},), compile_scenario({"rules": []}), print, print, stop, b""), 5))
+    assert not stop.is_set()
+
+
+def test_a_file_that_can_be_opened_and_not_read_is_told_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object, **__: object) -> Any:
+        raise OSError(5, "Input/output error")
+
+    file = tmp_path / "a.json"
+    file.write_text("{}")
+    assert fingerprint(({"rules": []}, str(file)), [file]) == fingerprint((str(file),), [file])
+    monkeypatch.setattr(reloading, "open", unreadable, raising=False)
+    found = [reloading._content(path) for path in (file, tmp_path, tmp_path / "gone")]
+    assert found == [b"unreadable", b"no file", b"gone"]

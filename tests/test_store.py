@@ -14,8 +14,9 @@ import pytest
 from redis_server import RedisServer, running_redis
 
 from emulator.errors import StoreGone
-from emulator.state.leases import nothing_used
+from emulator.state.leases import SharedLease, nothing_used, quota_plans
 from emulator.state.memory_store import MemoryStore
+from emulator.state.quotas import Quotas
 from emulator.state.redis_connection import RETRY_DELAY, RedisConnection, store_address
 from emulator.state.redis_packets import Step
 from emulator.state.redis_store import RedisStore
@@ -308,3 +309,28 @@ def test_amounts_stay_exact(text: str) -> None:
     assert decimal_of(amount) == Decimal(text)
     assert 0 <= amount[1] < 10**15
     assert limbs(units_of(amount)) == amount
+
+
+def test_a_provider_s_own_limit_counts_the_whole_account() -> None:
+    ((quota, plan),) = quota_plans(Quotas(), "deepseek", "any", "m", 3, 0.0)
+    ((_, other),) = quota_plans(Quotas(), "deepseek", "other", "m", 3, 0.0)
+    assert (quota, plan, plan["concurrency"]) == (None, other, 3)
+    assert (plan["requests"], plan["tokens"]) == (-1, -1)
+
+
+def test_who_waits_for_a_charge_goes_on_in_time_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulator.state.leases.PATIENCE", 0.0)
+
+    async def waited() -> list[Any]:
+        loop, failures = asyncio.get_running_loop(), []
+        loop.set_exception_handler(lambda _, failure: failures.append(failure))
+        confirmed = loop.create_future()
+        store: Any = None
+        lease = SharedLease(store, "n", "me:1", None, lambda now: [], [], confirmed=confirmed)
+        await lease.until_charged()
+        confirmed.set_result(None)
+        await asyncio.sleep(0)
+        await lease.until_charged()
+        return failures
+
+    assert asyncio.run(waited()) == []
