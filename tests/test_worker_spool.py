@@ -9,10 +9,13 @@ import pytest
 from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator
+from emulator.request import HttpRequest
 from emulator.server import black_box, worker_spool
 from emulator.server.black_box import Box, Boxes
 from emulator.server.worker_spool import WorkerSpool
 from emulator.state import namespaces
+from emulator.state.exchanges import Exchange
+from emulator.state.packed import Packer, Unpacker
 
 
 def app_of(emulator: Emulator) -> Any:
@@ -228,3 +231,17 @@ def test_where_memory_is_scarce_no_worker_can_have_more_than_its_share(monkeypat
     boxes = Boxes(2, 100_000)
     assert len(boxes) == 6
     assert black_box.MARGIN < boxes[0].half <= black_box.MARGIN + 50_000 + mmap.PAGESIZE
+
+
+@pytest.mark.parametrize("key", [None, "sk-canary-0123456789"])
+def test_what_is_odd_about_an_exchange_survives(key: str | None) -> None:
+    body = b'{"x":"' + (key or "none").encode() + b'"}'
+    http_request = HttpRequest("deepseek", "POST", "/chat/completions", {}, "", body, key, operation="chat")
+    odd = Exchange(3, 1000.0, http_request, model="a\ud800", body_size=9999)
+    odd._unheeded = ("top_k",)
+    (read,) = Unpacker().read(Packer(is_private=False).pack(odd))
+    shown = b'{"x":"[redacted]"}' if key else body
+    found = read.exchange
+    assert (found.number, found.model, found.unheeded) == (3, "a?", ("top_k",))
+    assert (found._http_request.body, found._http_request.key) == (shown, None)
+    assert (found.body_size, "body_digest" in read.known) == (9999 - len(body) + len(shown), False)
