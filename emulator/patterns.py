@@ -8,9 +8,11 @@ backreferences, atomic groups) are searched by the `regex` package, with a time 
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
+from warnings import catch_warnings
 
 from emulator.clock import work_time
 
@@ -29,13 +31,22 @@ MAX_SIZE = 100_000
 ENCODED = "utf-8"
 
 
+_IN_SETS = re.compile(r"\[\^?\[|\[[^\]]*\[|--|&&|~~|\|\|")
+
+
 class NotLinear(Exception):
     """RE2 can't express this; the message names the reason."""
 
 
 def parsed(source: str) -> Any:
     """The parse tree of a pattern. Raises re.error, OverflowError or RecursionError."""
-    return import_module("re._parser").parse(source)
+    with _quiet(source):
+        return import_module("re._parser").parse(source)
+
+
+def _quiet(source: str) -> AbstractContextManager[object]:
+    """Suppresses Python's warning about signs in a set of characters that may get a meaning one day, such as `[[`."""
+    return catch_warnings(action="ignore", category=FutureWarning) if _IN_SETS.search(source) else nullcontext()
 
 
 class _Allowance(threading.local):
@@ -133,7 +144,8 @@ class Pattern:
 
     def _found_slowly(self, text: str) -> Any:
         if not text:
-            return (re.fullmatch if self._is_whole else re.search)(self.source, text)
+            with _quiet(self.source):
+                return (re.fullmatch if self._is_whole else re.search)(self.source, text)
         if self._slow is None:
             self._slow = _slow_pattern(self.source)
         search = self._slow.fullmatch if self._is_whole else self._slow.search

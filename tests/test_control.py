@@ -4,10 +4,12 @@ import asyncio
 import json
 import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from served import served
 from talk import single
 
 from emulator import Emulator
+from emulator.control import api as control
+from emulator.control import calls
 from emulator.control.access import access_for
 from emulator.control.openapi import document
 from emulator.control.routes import ROUTES
@@ -264,6 +268,41 @@ def test_namespaces_are_apart_and_named_by_query_or_prefix(api: Api) -> None:
     assert api("PUT", "namespaces/one", {"scenario": {"rulez": []}}).status_code == 422
 
 
+def test_a_namespace_begins_with_a_scenario_as_text(api: Api) -> None:
+    text = "version: 1\nrules: [{reply: {content: Bonjour}}]"
+    assert api("PUT", "namespaces/one", {"scenario": {"text": text, "format": "yaml"}}).status_code == 200
+    assert api.said(prefix="/@one") == "Bonjour"
+    wrong = api("PUT", "namespaces/two", {"scenario": {"text": "version: 1\nrules: 5", "format": "yaml"}})
+    assert (wrong.status_code, wrong.json()["problems"][0]["message"]) == (422, "rules is 5; expected a list")
+
+
+def test_a_client_that_leaves_amid_its_question_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    with Emulator(HELLO) as emulator:
+        with socket.create_connection(("127.0.0.1", emulator.port)) as connection:
+            head = "POST /__emulator/reset HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            connection.sendall(f"{head}content-length: 9\r\n\r\n{{".encode())
+        assert single.get(f"{emulator.origin}/__emulator/health").status_code == 200
+    assert caplog.messages == []
+
+
+def test_a_failure_of_the_api_itself_is_logged_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    async def failing() -> None:
+        raise RuntimeError("no more")
+
+    answer = asyncio.run(calls._performed(ROUTES[0], failing()))
+    message = "The emulator failed. Its log says why; please report this."
+    assert json.loads(answer) == {"refused": {"status": 500, "message": message, "problems": []}}
+    assert caplog.messages == [f"The control API failed on {ROUTES[0].method} {ROUTES[0].path}: please report this"]
+
+
+def test_a_program_that_was_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(control, "version", version)
+    assert control._version.__wrapped__() == "unknown"
+
+
 def test_the_client_says_how_an_exchange_ended_for_it(api: Api) -> None:
     id = api.chat().json()["id"]
     said = api("POST", "acknowledge", {"id": id, "outcome": "completed", "text": "Hello!"})
@@ -284,6 +323,11 @@ def test_the_journal_is_exported_as_lines_archive_and_script(api: Api) -> None:
     script = api("GET", "journal/export?format=curl&limit=1").text
     assert script.startswith("#!/bin/sh\n# 2: POST /v1/chat/completions -> 200\ncurl ")
     assert "-H 'authorization: Bearer sk-any'" in script
+    api.http.get(f"{api.emulator.origin}/serevix/v1/models", headers={"authorization": "Bearer k"})
+    (_, _, listed) = api("GET", "journal/export?format=har").json()["log"]["entries"]
+    assert (listed["request"]["bodySize"], "postData" in listed["request"]) == (0, False)
+    script = api("GET", "journal/export?format=curl&limit=1").text
+    assert (script.splitlines()[1], "--data-binary" in script) == ("# 3: GET /v1/models -> 200", False)
 
 
 def test_events_tell_what_begins_moves_and_ends(api: Api) -> None:

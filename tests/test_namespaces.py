@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -18,6 +18,7 @@ from emulator.client import NamespaceClient
 from emulator.clock import Alarm, Callback
 from emulator.state import namespaces as namespace_module
 from emulator.state.compiled import compile_scenario
+from emulator.state.memory_store import MemoryStore
 from emulator.state.namespace import safe_name
 from emulator.state.namespaces import IDLE, MAX_NAMESPACES, Namespaces
 
@@ -348,6 +349,33 @@ def test_worlds_that_are_given_a_scenario_are_bounded_too(
         assert namespaces.get(given.name) is given
     assert namespaces.give("given-19", script) is not namespaces.give("given-19", script)
     assert names(namespaces) == ["default", "given-16", "given-17", "given-18", "given-19"]
+
+
+def test_the_names_of_those_that_were_lost_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(namespace_module, "MAX_GIVEN", 1)
+    monkeypatch.setattr(namespace_module, "MAX_LOST", 1)
+    script = compile_scenario({"rules": []})
+    namespaces = Namespaces(script, Hands())
+    for name in ("a", "b", "c"):
+        namespaces.give(name, script)
+    assert [bool(namespaces.complaint(name)) for name in ("a", "b", "c")] == [False, True, False]
+
+
+def test_the_default_world_is_neither_removed_nor_given_a_new_clock_of_the_same_kind() -> None:
+    namespaces = Namespaces(compile_scenario({"rules": []}), Hands())
+    with pytest.raises(UsageError, match="The namespace 'default' can't be removed"):
+        namespaces.remove("default")
+    clock = namespaces.default.clock
+    namespaces.set_clock(namespaces.default, "real")
+    assert namespaces.default.clock is clock
+
+
+def test_a_new_version_names_the_worlds_whose_store_has_to_begin_anew() -> None:
+    namespaces = Namespaces(compile_scenario({"rules": []}), Hands())
+    namespaces.default.store = cast(Any, MemoryStore())
+    limited = {"rules": [], "quotas": [{"requests": 1}]}
+    for scenario, changes in ((limited, True), (limited, False)):
+        assert namespaces.reload(compile_scenario(scenario)) == [(namespaces.default, changes)]
 
 
 def test_a_world_that_nobody_uses_is_forgotten_after_a_while() -> None:

@@ -2,6 +2,7 @@
 
 import re
 import time
+import warnings
 from types import SimpleNamespace
 from typing import Any
 
@@ -99,6 +100,14 @@ def test_what_is_no_pattern_is_refused() -> None:
 
 
 # What they cost
+
+
+@pytest.mark.parametrize("source", ["[[a]b", "[^[]", "[a[]", "[--a]", "[a&&b]", "[a||b]", "[a~~b]", "(?=[)[])[)[]*$"])
+def test_signs_that_may_mean_more_one_day_mean_themselves_without_a_warning(source: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = [re.search(source, text) is not None for text in ("", "a", "[", "ab", "[b", "&", "-")]
+    assert [Pattern(source).is_in(text) for text in ("", "a", "[", "ab", "[b", "&", "-")] == expected
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from emulator.server.stored import shared_key
 from emulator.state import redis_packets
 from emulator.state.journal import Journal
 from emulator.state.redis_connection import RedisConnection, store_address
-from emulator.state.redis_packets import Packets, Step, forget
+from emulator.state.redis_packets import Counts, Packets, Step, forget
 from emulator.state.replies import Reply
 from emulator.state.shared import Shared
 from emulator.state.store import Counting
@@ -230,6 +230,46 @@ def test_a_settlement_that_redis_refuses_is_logged_and_not_repeated(
 
     assert asyncio.run(with_packets(redis.url, steps)) is None
     assert [each.message.partition(":")[0] for each in caplog.records] == ["The store refused a settlement"]
+
+
+def test_a_reply_that_nobody_waits_for_is_dropped() -> None:
+    async def steps() -> Any:
+        loop = asyncio.get_running_loop()
+        confirmed: list[Step] = []
+        packets: Any = SimpleNamespace(confirm=confirmed.append, name="store")
+        left, counted, waiting = loop.create_future(), loop.create_future(), loop.create_future()
+        for each in (left, counted):
+            each.cancel()
+        settled = Step(("SET",), left, is_settlement=True)
+        for step in (Step(("PING",), left), settled):
+            step.reply(packets, b"PONG")
+            step.fail(StoreGone("gone"))
+        counts: Any = Counts()
+        counts.kinds["a"] = [counted, waiting]
+        counts.reply(packets, [b"start", 3])
+        return confirmed == [settled], (await waiting).attempt
+
+    assert ran(steps) == (True, 5)
+
+
+def test_packets_are_bounded_and_what_is_counted_comes_last(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_packets, "MAX_BATCH", 1)
+
+    async def steps(packets: Packets, _: RedisConnection) -> Any:
+        loop = asyncio.get_running_loop()
+        waiting = [loop.create_future() for _ in range(3)]
+        for number, each in enumerate(waiting):
+            packets.put(Step(("ECHO", str(number)), each))
+        packets.confirm(
+            Step(("SET",), loop.create_future(), is_settlement=True)
+        )  # it is not the first: nothing happens
+        with pytest.raises(StoreGone, match="unknown command"):
+            await packets.count("a", Counting("b", "", ""))
+        return [each.done() and each.result() for each in waiting]
+
+    assert asyncio.run(with_packets(redis.url, steps)) == [b"0", b"1", b"2"]
 
 
 def test_settlements_on_their_way_are_sent_before_the_end(redis: RedisServer) -> None:

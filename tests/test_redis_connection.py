@@ -2,13 +2,16 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from redis_server import RedisServer
 from served import run, served
 
 from emulator.errors import UsageError
-from emulator.state.redis_connection import RedisConnection, StoreAddress, store_address
+from emulator.state.redis_connection import RedisConnection, StoreAddress, check_installed, store_address
+from emulator.state.redis_link import RedisLink
 
 
 def test_an_address_takes_its_own_settings_out_of_the_url_and_hides_the_password() -> None:
@@ -72,3 +75,67 @@ def test_a_server_starts_without_its_store_and_says_so(tmp_path: Path) -> None:
         code, _, errors = server.finish()
     assert code == 0
     assert f"The store {nowhere} does not answer: " in errors
+
+
+def test_packages_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulator.state.redis_connection.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"^--store needs redis and hiredis, which are not installed\. "):
+        check_installed()
+
+
+def test_an_option_that_the_client_refuses_is_a_usage_error() -> None:
+    with pytest.raises(UsageError) as caught:
+        RedisConnection(store_address("redis://me:secret@host?socket_timeout=soon"))
+    assert str(caught.value).startswith("--store: 'redis://host' is not the URL of a store: Invalid value for ")
+
+
+class Sent:
+    """The transport of a TLS connection, which keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def get_extra_info(self, name: str) -> object:
+        return name
+
+    def set_protocol(self, protocol: object) -> None:
+        pass
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.data)
+
+    def abort(self) -> None:
+        self.data = b""
+
+
+def test_over_tls_everything_goes_through_the_transport_and_replies_come_in_pieces() -> None:
+    class Opened:
+        _writer: Any = SimpleNamespace(transport=Sent())
+
+        async def connect(self) -> None:
+            pass
+
+    opened = Opened()
+    pool = SimpleNamespace(make_connection=lambda: opened)
+    connection: Any = SimpleNamespace(client=SimpleNamespace(connection_pool=pool))
+
+    async def steps() -> Any:
+        replies: list[Any] = []
+        transport = opened._writer.transport
+        link = RedisLink(connection, lambda error: None)
+        assert (link.is_writing, link.push(b"nowhere")) == (False, True)
+        await link.open()
+        link.send([("PING",), ("PING",)], replies.extend)
+        assert (link.is_writing, link.push(b"pushed")) == (True, False)
+        for piece in (b"+PO", b"NG\r\n", b"+PONG\r\n"):
+            assert link.is_busy
+            link.data_received(piece)
+        sent = transport.data
+        link.close()
+        return sent, replies, link.is_busy, link.is_writing
+
+    ping = b"*1\r\n$4\r\nPING\r\n"
+    assert asyncio.run(steps()) == (ping * 2 + b"pushed", [b"PONG", b"PONG"], False, False)

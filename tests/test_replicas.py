@@ -279,8 +279,8 @@ def test_changes_through_several_at_once_leave_all_with_the_same(shared: Fleet) 
 
 def test_a_replica_that_is_killed_loses_nothing_that_was_acknowledged(fleet: Fleet) -> None:
     fleet[0].control("PUT", "namespaces/kept", {"scenario": scenario_of({"reply": {"content": "Kept."}})})
-    for place in range(30):
-        fleet[place % 3].ask(f"question {place}", "kept")
+    answers = [fleet[place % 3].ask(f"question {place}", "kept") for place in range(30)]
+    answer_of_dead = answers[3].json()["id"]
     shown = fleet[1].journal("kept")
     assert len(shown) == 30
     fleet[0].kill()
@@ -302,6 +302,13 @@ def test_a_replica_that_is_killed_loses_nothing_that_was_acknowledged(fleet: Fle
     word = {"number": dead, "outcome": "partial"}
     assert newcomer.control("POST", "acknowledge", word, namespace="kept").json() == {"number": dead}
     assert fleet[1].journal("kept")[0]["acknowledged"] == {"outcome": "partial"}
+    word = {"id": answer_of_dead, "outcome": "complete"}
+    assert newcomer.control("POST", "acknowledge", word, namespace="kept").json() == {"number": shown[3]["number"]}
+    unknown = newcomer.control("POST", "acknowledge", {"number": 10**6, "outcome": "partial"}, namespace="kept")
+    assert (unknown.status_code, unknown.json()) == (
+        404,
+        {"error": "The journal of 'kept' has no exchange 1000000."},
+    )
 
 
 def test_what_was_given_outlives_all_replicas(fleet: Fleet) -> None:

@@ -14,6 +14,7 @@ import pytest
 from redis_server import RedisServer, running_redis
 
 from emulator.errors import StoreGone
+from emulator.state.leases import nothing_used
 from emulator.state.memory_store import MemoryStore
 from emulator.state.redis_connection import RETRY_DELAY, RedisConnection, store_address
 from emulator.state.redis_packets import Step
@@ -236,6 +237,69 @@ def test_nobody_waits_for_a_store_that_others_have_found_gone(redis: RedisServer
         return taken
 
     assert asyncio.run(asked()) < RETRY_DELAY * 5
+
+
+def leasing(lease: str) -> Any:
+    quota = {"key": "q", "end": 1e12, "requests": -1, "tokens": -1, "concurrency": 1}
+    return {
+        **Maker(1).decide(),
+        "rules": [],
+        "account": None,
+        "rate": None,
+        "first": 0,
+        "quotas": [quota],
+        "lease": lease,
+    }
+
+
+def test_a_lease_whose_reply_never_came_is_given_back(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulator.state.redis_store.PATIENCE", 0.05)
+
+    async def asked() -> Any:
+        connection = RedisConnection(store_address(redis.url))
+        store = RedisStore(connection)
+        assert (await store.decide("lost", leasing("me:1")))["refused"] == ""
+        settlement = nothing_used(store, 0.0)
+        settlement["lease"], settlement["closes"] = "me:1", ["q"]
+        store.settle("lost", settlement)
+        redis.pause()
+        try:
+            with pytest.raises(StoreGone, match=r"has not replied within 0\.05 s"):
+                await store.decide("lost", leasing("me:2"), is_needed=False)
+        finally:
+            redis.resume()
+        decision = await store.decide("lost", leasing("me:3"))
+        await store.close()
+        await connection.close()
+        return decision["refused"]
+
+    assert asyncio.run(asked()) == ""
+
+
+def test_leases_of_open_answers_are_renewed(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulator.state.redis_store.LEASE_SECONDS", 0.03)
+
+    async def renewed() -> Any:
+        connection = RedisConnection(store_address(redis.url))
+        store = RedisStore(connection)
+        await store.decide("held", leasing("me:1"))
+        seen: asyncio.Future[Step] = asyncio.get_running_loop().create_future()
+        put = store.packets.put
+
+        def noted(step: Step) -> None:
+            put(step)
+            if "renew" in step.words and not seen.done():
+                seen.set_result(step)
+
+        monkeypatch.setattr(store.packets, "put", noted)
+        store.start()
+        step = await seen
+        await step.done
+        await store.close()
+        await connection.close()
+        return b'[["q","me:1"]]' in step.words
+
+    assert asyncio.run(renewed())
 
 
 @pytest.mark.parametrize("text", ["0", "1", "-1", "5.00", "0.000000000000000001", "-0.000002", "123456789012.5"])

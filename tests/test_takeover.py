@@ -1,7 +1,7 @@
 """A server that replaces another one takes over all that the other was given: and all of it again, if it changes."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from talk import single
@@ -10,6 +10,7 @@ from emulator import Emulator
 from emulator.control import takeover
 from emulator.state import totals as counting
 from emulator.state.memory_store import MemoryStore
+from emulator.state.store import LEASE_SECONDS
 from emulator.state.totals import OTHER, Totals
 
 SCENARIO: dict[str, Any] = {"rules": [{"reply": {"content": "Hello!"}}]}
@@ -80,10 +81,16 @@ def test_what_changes_or_goes_later_is_taken_over_too(pair: Pair) -> None:
 
 def test_a_server_that_knows_all_of_it_changes_nothing(pair: Pair) -> None:
     pair.give("POST", "rules", SCENARIO["rules"][0])
+    pair.give("PUT", "namespaces/seeded", {"seed": 7})
     pair.adopts()
-    before = pair._server(pair.two).app.namespaces.default.added
+    namespaces = pair._server(pair.two).app.namespaces
+    before, rules = namespaces.default.added, namespaces.given["seeded"].compiled.rules
     pair.adopts()
-    assert pair._server(pair.two).app.namespaces.default.added is before or list(before)
+    assert namespaces.default.added is before or list(before)
+    pair.give("POST", "faults?namespace=seeded", {"fault": "rate_limited"})
+    one, two = pair.adopts()
+    assert two == one
+    assert namespaces.given["seeded"].compiled.rules is rules
 
 
 # What a process held
@@ -95,6 +102,13 @@ def holding(lease: str, now: float = 0.0) -> dict[str, Any]:
         "now": now, "identity": "", "first": 0, "last": 0, "rules": [], "account": None, "quotas": [quota],
         "lease": lease, "rate": None, "faults": [], "prefixes": None,
     }  # fmt: skip
+
+
+def test_a_lease_that_nobody_has_renewed_ends() -> None:
+    store = MemoryStore()
+    first, second, third = (cast(Any, holding(f"me:{number}")) for number in (1, 2, 3))
+    moments = ((first, 0.0), (second, LEASE_SECONDS - 1), (third, LEASE_SECONDS))
+    assert [store.decide("n", plan, now)["refused"] for plan, now in moments] == ["", "concurrency", ""]
 
 
 def test_answers_of_a_process_that_is_gone_are_no_longer_open() -> None:

@@ -3,7 +3,8 @@
 from talk import single
 
 from emulator import Emulator
-from emulator.state.timing import Histogram
+from emulator.state.timing import Histogram, Timing
+from emulator.wire import Playback
 
 
 def test_quantiles_are_right_to_a_quarter_and_never_above_the_most() -> None:
@@ -32,3 +33,9 @@ def test_paced_answers_are_counted_with_their_lateness_and_length() -> None:
     assert (
         0 <= reported["lateness_ms"]["p50"] <= reported["lateness_ms"]["p99"] <= reported["lateness_ms"]["max"] < 2000
     )
+
+
+def test_an_answer_of_which_nothing_was_sent_has_no_length() -> None:
+    timing = Timing()
+    timing.note(Playback(late=0.25), 1.0)
+    assert (timing.late.to_dict()["count"], timing.too_long.to_dict()["count"]) == (1, 0)

@@ -39,13 +39,10 @@ class Events:
             yield b": events of exchanges\n\n"
             silence = 0.0
             while True:
-                data = self._due()
+                data = self._due() or (b": still here\n\n" if silence >= KEEP_ALIVE else b"")
                 if data:
                     silence = 0.0
                     yield data
-                elif silence >= KEEP_ALIVE:
-                    silence = 0.0
-                    yield b": still here\n\n"
                 silence += await self._pause()
         finally:
             stop()

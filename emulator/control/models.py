@@ -154,7 +154,7 @@ class AdvanceBody(Given):
 class NamespaceBody(Given):
     """The initial configuration of a namespace."""
 
-    scenario: dict[str, Any] | ScenarioText | None = None
+    scenario: Annotated[ScenarioText | dict[str, Any] | None, Field(union_mode="left_to_right")] = None
     """A scenario as JSON, or the text of one; by default, the server's."""
     seed: int | None = None
     """Overrides the scenario's seed."""

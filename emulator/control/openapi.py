@@ -105,10 +105,9 @@ def _moved(value: Any) -> Any:
 
 def _describe(schemas: JsonObject, model: type[BaseModel]) -> None:
     """Gives each property the docstring of its field as its description."""
-    properties = schemas[model.__name__].get("properties", {})
+    properties = schemas[model.__name__]["properties"]
     for name, text in docstrings.of(model).items():
-        if name in properties:
-            properties[name]["description"] = text
+        properties[name]["description"] = text
 
 
 def _operation(route: ControlRoute, schemas: JsonObject) -> JsonObject:

@@ -182,7 +182,7 @@ class MemoryStore:
                 balance = balance_in(space.values, account)
                 if balance is not None:
                     values[account["given"]] = _text(units_of(balance) + units_of(amount))
-            case "forget":
+            case "forget":  # pragma: no branch - there is no other kind
                 for key in change["keys"]:
                     values.pop(key, None)
 

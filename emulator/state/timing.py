@@ -107,10 +107,6 @@ class Timing:
             timing.lag.merge(Histogram.loaded(part["lag"]))
         return timing
 
-    def clear(self) -> None:
-        """Resets all figures."""
-        self.late, self.too_long, self.lag = Histogram(), Histogram(), Histogram()
-
     def to_dict(self) -> Mapping[str, Mapping[str, float]]:
         """Returns plain data, in milliseconds."""
         return {

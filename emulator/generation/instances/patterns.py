@@ -216,7 +216,7 @@ class Pattern:
         try:
             written, tests = translated(source)
             tree = parsed(written)
-        except (re.error, OverflowError, ValueError, FutureWarning) as error:
+        except (re.error, OverflowError, ValueError) as error:
             raise Miss(f"the pattern {source[:60]!r} cannot be read: {error}") from None
         if tree.state.flags & ~re.UNICODE:
             raise Miss(f"the pattern {source[:60]!r} sets flags, which is not supported")
