@@ -279,6 +279,26 @@ def test_an_answer_that_cannot_be_sent_gets_a_500(monkeypatch: pytest.MonkeyPatc
                 assert client.response().status == 500
 
 
+def test_a_known_request_that_fails_gets_a_500_and_leaves_no_open_record(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(*given: object) -> bytes:
+        raise ZeroDivisionError("what a plugin's provider may do")
+
+    asked = ask("serevix", "steady")
+    with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
+        known(client, asked)
+        monkeypatch.setattr("emulator.engine.short_way.values_of", failing)
+        client.send(asked)
+        answer = client.response()
+        assert (answer.status, answer.headers["x-emulator-error"]) == (500, "internal")
+        monkeypatch.undo()
+        known(client, asked)
+        endings = [exchange.ended for exchange in emulator.journal]
+        assert endings == ["complete"] * 3 + ["closed"] * 2 + ["complete"] * 4
+    assert "what a plugin's provider may do" in caplog.text
+
+
 @pytest.mark.parametrize("way", UNUSUAL)
 def test_what_is_unusual_is_always_parsed(way: str, taken: list[bool]) -> None:
     asked = UNUSUAL[way](ask("serevix", "steady"))

@@ -10,7 +10,7 @@ from emulator.generation.needs import SchemaError, WritingError
 from emulator.reply import ErrorReply
 from emulator.state.exchanges import IN_EXCHANGE, Exchange
 from emulator.state.namespace import Namespace
-from emulator.wire import PlannedBody, Playback
+from emulator.wire import Ended, PlannedBody, Playback
 
 logger = logging.getLogger("emulator")
 MAX_MESSAGE = 2048
@@ -68,9 +68,9 @@ async def unmatched(matched: Matched) -> PlannedBody:
     return own_error(404, message, "unmatched", context)
 
 
-def unanswered(exchange: Exchange, namespace: Namespace) -> None:
+def unanswered(exchange: Exchange, namespace: Namespace, ended: Ended = "shutdown") -> None:
     """Ends the record of a request that is answered no more, because the server stops."""
-    exchange.playback = Playback("shutdown", ended_at=namespace.clock.now())
+    exchange.playback = Playback(ended, ended_at=namespace.clock.now())
     exchange.end()
     namespace.journal.settle(exchange)
 

@@ -12,6 +12,7 @@ from emulator.completion import NO_CACHE
 from emulator.dialects.base import Dialect
 from emulator.engine.arrival import arrive, identity_of
 from emulator.engine.caching import Lookup, note
+from emulator.engine.endings import unanswered
 from emulator.engine.explanations import asked_later
 from emulator.engine.forms import answer_of, known
 from emulator.engine.limits import allows, headers_after
@@ -64,7 +65,19 @@ Finding: TypeAlias = Callable[[RuleSet, MatchContext, Mapping[int, int]], RuleMa
 
 
 def recall(http_request: HttpRequest, namespace: Namespace, options: Options, before: Lookup) -> Recalled | None:
-    """Returns the answer to a known request; None if it has to go through the pipeline."""
+    """Returns the answer to a known request; None if it has to go through the pipeline. If something fails, such as a
+    plugin's provider, the record that has begun is ended, and the exception raised.
+    """
+    try:
+        return _recalled(http_request, namespace, options, before)
+    except Exception:
+        for exchange in namespace.journal:
+            if exchange.ended is None and exchange._http_request is http_request:
+                unanswered(exchange, namespace, "closed")
+        raise
+
+
+def _recalled(http_request: HttpRequest, namespace: Namespace, options: Options, before: Lookup) -> Recalled | None:
     store = namespace.store
     if not before.is_stateless or (store is not None and store.decides_all):
         return None

@@ -191,8 +191,12 @@ class FastPath:
         clock = namespace.clock
         start = clock.now()
         http_request = request_head.with_body(data[end:])
-        before = None if app.replay is not None else look_up(http_request, namespace)
-        recalled = None if before is None else recall(http_request, namespace, app.options, before)
+        before = recalled = None
+        try:
+            before = None if app.replay is not None else look_up(http_request, namespace)
+            recalled = None if before is None else recall(http_request, namespace, app.options, before)
+        except Exception:  # it will fail in the same way below, and be logged and answered
+            before = None
         if recalled is not None and recalled.is_at_once:
             self.recollect(recalled.recollection, recalled.exchange, protocol, namespace, start)
             return True
