@@ -688,7 +688,7 @@ def test_without_files_there_is_nothing_to_watch() -> None:
     assert not stop.is_set()
 
 
-def test_a_file_that_can_be_opened_and_not_read_is_told_from_others(
+def test_a_file_that_can_be_opened_and_not_read_is_like_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreadable(*_: object, **__: object) -> Any:
