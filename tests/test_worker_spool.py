@@ -13,7 +13,7 @@ from emulator.request import HttpRequest
 from emulator.server import black_box, worker_spool
 from emulator.server.black_box import Box, Boxes
 from emulator.server.worker_spool import WorkerSpool
-from emulator.state import namespaces
+from emulator.state import namespaces, packed
 from emulator.state.exchanges import Exchange
 from emulator.state.packed import Packer, Unpacker
 
@@ -53,6 +53,23 @@ def test_another_worker_has_the_same_journal_and_totals(half: int, rounds: int) 
         assert rows(heir) == rows(killed)
         assert other.totals.to_dict() == app.totals.to_dict()
         assert box.read() == b""
+
+
+@pytest.mark.parametrize("limit", ["MAX_TEMPLATES", "MAX_REPEATED"])
+def test_answers_that_differ_in_little_are_taken_over_one_by_one(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    monkeypatch.setattr(packed, limit, 1)
+    scenario = {"rules": [{"reply": {"content": "Yes."}}]}
+    with Emulator(scenario) as killed, Emulator(scenario) as heir:
+        box, app, other = Box(1 << 20), app_of(killed), app_of(heir)
+        app.spool = WorkerSpool(app, box, 1)
+        app.spool._log.packer._is_private = False  # as in a store that others can read
+        other.spool = WorkerSpool(other, Box(1 << 20), 2)
+        for prompt in ("one", "two", "three", "a key: sk-canary-0123456789", "one two three", "six seven eight"):
+            for stream in (True, False):
+                ask(killed, prompt, stream=stream)
+        assert b"sk-canary" not in box.read()
+        other.spool.adopt(box, 1)
+        assert rows(heir) == rows(killed)
 
 
 def test_what_a_worker_leaves_of_a_namespace_that_is_gone_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
