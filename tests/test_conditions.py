@@ -140,6 +140,7 @@ def test_a_condition_implies_itself(key: str, value: Any) -> None:
         ({"not": {"turn": 1}}, {"not": {"turn": {"gt": 0}}}),
         ({"any_of": []}, {"turn": 1}),
         ({"header": {"x-trace": None}}, {"header": {"x-trace": "abc"}}),
+        ({"any_of": [{"not": {"turn": 1}}]}, {"any_of": [{"not": {"turn": 2}}]}),
     ],
 )
 def test_what_only_looks_alike_is_not_implied(narrow: dict[str, Any], wide: dict[str, Any]) -> None:

@@ -55,10 +55,8 @@ def left_of(book: RuleSet, ask: MatchContext) -> list[Left]:
     prompt = ask.request.prompt
     lowered = folded(prompt)
     found: list[Left] = []
-    for rule, substring, required_substring, _, _ in book.candidates(ask, lowered):
+    for rule, substring, _, _, _ in book.candidates(ask, lowered):
         if substring is not None and substring not in prompt:
-            continue
-        if required_substring is not None and required_substring not in lowered:
             continue
         later = tuple([condition for condition in rule.conditions if condition.reads])
         if not all(

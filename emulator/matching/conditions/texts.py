@@ -229,12 +229,10 @@ def normalized(text: str, how: Sequence[str]) -> str:
 # Conclusions from a condition on a text
 
 
-def text_follows(narrow: TextCondition | None, wide: TextCondition | None, how: Sequence[str]) -> bool:
+def text_follows(narrow: TextCondition, wide: TextCondition | None, how: Sequence[str]) -> bool:
     """Whether every text that meets `narrow` meets `wide`."""
     if wide is None or wide == narrow:
         return True
-    if narrow is None:
-        return False
     if narrow.equals is not None:
         return fits(narrow.equals, wide, how)
     if narrow.any_of and all(text_follows(part, wide, how) for part in narrow.any_of):
