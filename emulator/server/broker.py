@@ -160,7 +160,7 @@ class Broker:
                 return True
             except OSError:
                 return False
-            if not data:
+            if not data:  # pragma: no cover - a killed worker's socket ends like this or with an error
                 return False
             line.received += data
         return True

@@ -277,7 +277,7 @@ class _Begun:
             if takes_all:
                 path.recollect(recollection, exchange, protocol, self.namespace, self.start)
                 return
-            result = spelled_out(recollection, exchange)
+            result = spelled_out(recollection, exchange)  # pragma: no cover - a client is rarely slow or gone just now
         if takes_all and path.send(result, protocol, self.namespace, self.start):
             return
         pending = PendingResponse(result, self.namespace, self.clock, self.start)

@@ -163,7 +163,7 @@ class Player(FramePlayer):
 
     def finish(self, ended: Ended, now: float | None = None) -> None:
         """now: the time before its last bytes were sent. Whoever has these may ask again, elsewhere, at once."""
-        if not self.is_over:
+        if not self.is_over:  # pragma: no branch - a client may leave before the task of its answer runs again
             self.playback, self.is_over = self.progress(), True
             self.playback.ended = ended
             self.playback.ended_at = self.clock.now() if now is None else now
@@ -395,7 +395,7 @@ class StepPlayer(Player):
                 self.handle.listener_control.reset_accepts(step.count, step.seconds)
             case BreakHandshakes():
                 self.handle.listener_control.break_handshakes(step.how, step.count, step.seconds)
-            case Hang():  # never reached: `advance` stays before it
+            case Hang():  # pragma: no cover - `advance` stays before it
                 pass
 
     def _is_last(self) -> bool:

@@ -140,7 +140,7 @@ class ConnectionHandle:
         self.record.closed_by = self.record.closed_by or "server"
         transport = self.protocol.transport
         sock = transport.get_extra_info("socket")
-        if sock is not None:
+        if sock is not None:  # pragma: no branch - the transport may have been closed just before
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
 

@@ -99,7 +99,7 @@ class Recovery:
                     newest[each.exchange.number] = number, each
         last = max([known.totals, *[number for number, _ in entries]])
         for record in still_open:
-            for each in reader.read(record):
+            for each in reader.read(record):  # pragma: no cover - in a replica that may be killed itself
                 newest.setdefault(each.exchange.number, (last + 1, each))
         totals = Totals()
         kept: dict[str, deque[Unpacked]] = {}
