@@ -395,7 +395,7 @@ class StepPlayer(Player):
                 self.handle.listener_control.reset_accepts(step.count, step.seconds)
             case BreakHandshakes():
                 self.handle.listener_control.break_handshakes(step.how, step.count, step.seconds)
-            case Hang():  # pragma: no cover - `advance` stays before it
+            case Hang():  # pragma: no cover - advance stays before it
                 pass
 
     def _is_last(self) -> bool:
