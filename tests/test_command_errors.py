@@ -1,6 +1,7 @@
 """What commands say about wrong arguments, files that can't be used, and servers that aren't emulators."""
 
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -18,7 +19,11 @@ from emulator.resources import scenario_names
 
 def invoke(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """A command inside this process: exit code, output, errors."""
+    root, own = logging.getLogger(), logging.getLogger("emulator")
+    handlers, level = list(root.handlers), own.level
     result = CliRunner(env=environment).invoke(cli, arguments, prog_name="emulator")
+    root.handlers[:] = handlers  # what a server logs goes elsewhere from its start on
+    own.setLevel(level)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.stdout, result.stderr
 
