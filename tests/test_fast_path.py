@@ -215,6 +215,19 @@ def test_an_idle_connection_stays_longer_than_a_head_without_its_body(monkeypatc
         assert client.response().status == 408
 
 
+def test_the_timer_of_an_idle_connection_notices_a_head_without_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ask("serevix", "steady")
+    monkeypatch.setattr("emulator.server.protocol.HEAD_TIMEOUT", 0.2)
+    with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
+        known(client, asked)
+        server: Any = emulator._server.http
+        (protocol,) = server.server_state.connections
+        emulator._server.call(protocol.timeout_keep_alive_handler)  # as if it were due
+        client.send(asked[:-5])
+        assert client.response().status == 408
+        assert client.read_rest() == (b"", "eof")
+
+
 def test_a_request_that_has_begun_is_answered_before_the_end() -> None:
     asked = ask("serevix", "steady")
     with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:

@@ -40,6 +40,7 @@ def test_sides_of_a_comparison_end_at_a_comma_or_a_frequent_word() -> None:
         ("Antworte in English bitte", "en"),
         ("Please answer auf Deutsch: what is love?", "de"),
         ("Was heißt „in English“ und warum?", "de"),
+        ("Τι είναι η αγάπη;", "en"),
     ],
 )
 def test_the_language_that_is_asked_for_wins(prompt: str, language: str) -> None:

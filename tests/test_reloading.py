@@ -615,6 +615,30 @@ def test_each_version_is_delivered_once(tmp_path: Path) -> None:
     assert watching(file, steps).said() == ["0", "1", "2", "3", "4"]
 
 
+def test_a_broken_part_in_a_new_folder_is_read_again_and_reported_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "broken.yaml").write_text(BROKEN)
+    file = tmp_path / "scenario.json"
+    file.write_text(says("one"))
+    loads: list[object] = []
+
+    def counted(*sources: Any) -> CompiledScenario:
+        loads.append(sources)
+        return compile_scenario(*sources)
+
+    async def steps(seen: Watched) -> None:
+        monkeypatch.setattr("emulator.state.reloading.compile_scenario", counted)
+        replace(file, includes("parts/broken.yaml"))
+        await until(lambda: len(loads) == 2)
+        replace(tmp_path / "parts" / "broken.yaml", says("mended"))
+        await until(lambda: seen.said() == ["mended"])
+
+    seen = watching(file, steps)
+    assert len(seen.errors) == 1
+
+
 @pytest.mark.parametrize("error", [OSError("no more watches"), RuntimeError("it failed"), FileNotFoundError()])
 def test_where_the_system_cannot_watch_files_are_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception

@@ -55,9 +55,13 @@ def test_another_worker_has_the_same_journal_and_totals(half: int, rounds: int) 
         assert box.read() == b""
 
 
-@pytest.mark.parametrize("limit", ["MAX_TEMPLATES", "MAX_REPEATED"])
-def test_answers_that_differ_in_little_are_taken_over_one_by_one(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
-    monkeypatch.setattr(packed, limit, 1)
+@pytest.mark.parametrize("limit", [None, "MAX_TEMPLATES", "MAX_REPEATED"])
+@pytest.mark.parametrize("anew", [False, True], ids=["as they came", "written anew"])
+def test_answers_that_differ_in_little_are_taken_over_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, limit: str | None, anew: bool
+) -> None:
+    if limit is not None:
+        monkeypatch.setattr(packed, limit, 1)
     scenario = {"rules": [{"reply": {"content": "Yes."}}]}
     with Emulator(scenario) as killed, Emulator(scenario) as heir:
         box, app, other = Box(1 << 20), app_of(killed), app_of(heir)
@@ -68,6 +72,8 @@ def test_answers_that_differ_in_little_are_taken_over_one_by_one(monkeypatch: py
             for stream in (True, False):
                 ask(killed, prompt, stream=stream)
         assert b"sk-canary" not in box.read()
+        if anew:
+            app.spool._log.write_anew()
         other.spool.adopt(box, 1)
         assert rows(heir) == rows(killed)
 

@@ -69,7 +69,7 @@ async def unmatched(matched: Matched) -> PlannedBody:
 
 
 def unanswered(exchange: Exchange, namespace: Namespace, ended: Ended = "shutdown") -> None:
-    """Ends the record of a request that is answered no more, because the server stops."""
+    """Ends the record of a request that gets no answer, as a rule because the server stops."""
     exchange.playback = Playback(ended, ended_at=namespace.clock.now())
     exchange.end()
     namespace.journal.settle(exchange)

@@ -67,11 +67,11 @@ async def play(
     handle = cast(ConnectionHandle, scope["state"][HANDLE])
     if players.draining:
         cycle.keep_alive = False
-    return named(await _play(answer, start, clock, cycle, handle, players, watcher, before_last), handle)
+    return with_ending(await _play(answer, start, clock, cycle, handle, players, watcher, before_last), handle)
 
 
-def named(playback: Playback, handle: ConnectionHandle) -> Playback:
-    """Records that the server has stopped, if it has: then the client did not close the connection."""
+def with_ending(playback: Playback, handle: ConnectionHandle) -> Playback:
+    """Returns how an answer was sent; if the server has cut it, its client did not close the connection."""
     if handle.was_cut and playback.ended == "client_closed":
         playback.ended = "shutdown"
     return playback
@@ -121,10 +121,10 @@ async def _play(
 async def _to_its_end(player: Player, players: Players) -> None:
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     try:
-        player.begin_in(players, lambda: None if done.done() else done.set_result(None))  # the task may be cancelled
+        player.join(players, lambda: None if done.done() else done.set_result(None))  # the task may be cancelled
         await done
     finally:
-        player.end_in(players)
+        player.leave(players)
     if player.error is not None:
         raise player.error
 

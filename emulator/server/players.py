@@ -96,8 +96,8 @@ class Player(FramePlayer):
         self.on_end: Callable[[], None] | None = None
         """Called once, at its end or after an error. Raises nothing."""
 
-    def begin_in(self, players: Players, on_end: Callable[[], None]) -> None:
-        """Sends what is due, and goes on when more is. `on_end` is called after the last byte, and calls `end_in`."""
+    def join(self, players: Players, on_end: Callable[[], None]) -> None:
+        """Sends what is due, and goes on when more is. `on_end` is called after the last byte, and calls `leave`."""
         handle, self.on_end = self.handle, on_end
         handle.player = self
         players.active.add(self)
@@ -107,7 +107,7 @@ class Player(FramePlayer):
             handle.protocol.flow.resume_reading()  # a large request leaves it paused, and a disconnect unnoticed
             self.wake()
 
-    def end_in(self, players: Players) -> None:
+    def leave(self, players: Players) -> None:
         """Lets go of the connection and the clock."""
         players.active.discard(self)
         self.handle.player = self.on_end = None

@@ -427,17 +427,17 @@ class Connection(_Held):
 
     def begin(self, scope: Scope) -> None:
         """Lets the application answer a request that needs no parsing and no reading, as uvicorn does."""
-        self.stir()
-        self.start(self.record(scope))
+        self.stop_timers()
+        self.start(self.open_cycle(scope))
 
-    def stir(self) -> None:
+    def stop_timers(self) -> None:
         """Stops the timers of an idle connection, since an answer begins."""
         if self.deadline is not None:
             self.stop_patience()
         self.unset_keep_alive()
 
-    def record(self, scope: Scope) -> Cycle:
-        """Makes a request uvicorn's newest one."""
+    def open_cycle(self, scope: Scope) -> Cycle:
+        """Returns uvicorn's record of a request that needs no reading, as the newest one."""
         cycle = self.cycle = self.cycle_for(scope)
         self.scope, cycle.more_body = cycle.scope, False
         return cycle
@@ -468,7 +468,7 @@ class Connection(_Held):
 
     def eof_received(self) -> None:
         """Handles the client's end of the connection, or of its half."""
-        if not self.transport.is_closing():
+        if not self.transport.is_closing():  # pragma: no branch - both may end it in the same moment
             self.handle.record.closed_by = "client"
         super().eof_received()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from emulator.engine import PlannedResponse
 from emulator.server.app import App, PendingResponse, began, ended
-from emulator.server.playback import finish_records, named
+from emulator.server.playback import finish_records, with_ending
 from emulator.server.players import CLOSE_HEADER, BodyPlayer
 from emulator.server.uvicorn_adapter import Cycle, Scope
 from emulator.state.exchanges import came_on
@@ -22,10 +22,10 @@ def stream(pending: PendingResponse, app: App, protocol: Any, scope: Scope) -> b
     """Begins to send an answer on a connection that accepts it, if the answer is a stream that needs nothing but its
     frames at their times. Returns whether it is."""
     plan = pending.plan
-    answer = plan.answer if isinstance(plan, PlannedResponse) else None
+    assert isinstance(plan, PlannedResponse)  # nothing is left to wait for
+    answer = plan.answer
     if (
-        not isinstance(plan, PlannedResponse)
-        or not isinstance(answer, PlannedBody)
+        not isinstance(answer, PlannedBody)
         or not answer.streamed
         or not answer.at
         or CLOSE_HEADER in answer.headers
@@ -65,22 +65,22 @@ class Stream:
         exchange.planned = self._plan.answer
         exchange.underway = player.progress
         protocol.ongoing = self
-        protocol.stir()
-        player.begin_in(self._app.players, self._end)
+        protocol.stop_timers()
+        player.join(self._app.players, self._end)
 
     def hand_over(self) -> None:
         """Gives uvicorn a record of the request, whose answer has begun."""
         if self._cycle is None:
-            self._cycle = self._protocol.record(self._player.scope)
+            self._cycle = self._protocol.open_cycle(self._player.scope)
             self._cycle.response_started = True
 
     def _end(self) -> None:
         app, protocol, player, cycle = self._app, self._protocol, self._player, self._cycle
         handle = player.handle
-        player.end_in(app.players)
+        player.leave(app.players)
         protocol.ongoing = None
         if player.error is None:
-            self._plan.exchange.playback = named(player.playback, handle)
+            self._plan.exchange.playback = with_ending(player.playback, handle)
         else:
             logger.error("A stream failed: please report this", exc_info=player.error)
             handle.close()

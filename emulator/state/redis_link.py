@@ -83,7 +83,7 @@ class RedisLink(asyncio.Protocol):
         if self._socket is not None and not transport.get_write_buffer_size():
             with contextlib.suppress(OSError):  # full or broken: the transport finds out
                 data = data[self._socket.send(data, flags) :]
-            if not data:  # pragma: no branch - the kernel is rarely full
+            if not data:  # pragma: no branch - the kernel's buffer is hardly ever full
                 return True
         transport.write(data)
         return False

@@ -208,6 +208,18 @@ CHATS: list[tuple[Any, ...]] = [
         "unsupported_parameter",
     ),
     (
+        {"service_tier": "slow"},
+        "Invalid value: 'slow'. Supported values are: 'auto', 'default', 'flex', 'scale', 'priority', and 'fast'.",
+        "service_tier",
+        "invalid_value",
+    ),
+    (
+        {"tools": [{"type": "drill"}]},
+        "Invalid value: 'drill'. Supported values are: 'function' and 'custom'.",
+        "tools[0].type",
+        "invalid_value",
+    ),
+    (
         {"response_format": {"type": "xml"}},
         "Invalid value: 'xml'. Supported values are: 'json_object', 'json_schema', and 'text'.",
         "response_format.type",
