@@ -14,8 +14,22 @@ from emulator.errors import StoreGone, Unanswered
 from emulator.server import broker as brokers
 from emulator.server import channel as channels
 from emulator.server.black_box import Boxes
-from emulator.server.broker import ALL, BEQUEST, CALL, GONE, HEIR, JOINED, SENT, STORE, Broker, Frame, take_frames
+from emulator.server.broker import (
+    ALL,
+    ANSWER,
+    BEQUEST,
+    CALL,
+    GONE,
+    HEIR,
+    JOINED,
+    SENT,
+    STORE,
+    Broker,
+    Frame,
+    take_frames,
+)
 from emulator.server.channel import Channel, Member
+from emulator.server.conversation import Answers
 from emulator.state.shared import Shared
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="workers need a system that can fork")
@@ -225,3 +239,20 @@ def test_a_box_that_was_given_to_a_new_worker_is_not_given_away_when_its_heir_re
     broker.close()
     assert given == last == slot
     assert bequeathed == [BEQUEST.pack(slot, 2), BEQUEST.pack(slot, 3)]
+
+
+def test_a_call_before_a_worker_has_taken_over_is_answered_after_it() -> None:
+    sent: list[tuple[int, int, int, bytes]] = []
+    asked: list[bytes] = []
+
+    def handle(message: bytes) -> bytes:
+        asked.append(message)
+        return message.upper()
+
+    answers = Answers(lambda *frame: sent.append(frame))
+    answers.on_frame(Frame(CALL, 2, 1, 7, 3, b"already taken over"))
+    answers.on_frame(Frame(CALL, 2, 1, 8, 4, b"new"))
+    assert sent == []
+    answers.serve(handle, 3)
+    assert sent == [(ANSWER, 1, 7, b""), (ANSWER, 1, 8, b"NEW")]
+    assert asked == [b"new"]

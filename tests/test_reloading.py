@@ -10,7 +10,7 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -613,6 +613,33 @@ def test_each_version_is_delivered_once(tmp_path: Path) -> None:
             await until(lambda number=number: seen.said()[-1:] == [str(number)])  # type: ignore[misc]
 
     assert watching(file, steps).said() == ["0", "1", "2", "3", "4"]
+
+
+def test_files_that_take_long_to_look_at_are_looked_at_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "scenario.json"
+    file.write_text(says("one"))
+    looks: list[str] = []
+
+    async def ticks(folders: object, stop: asyncio.Event) -> AsyncGenerator[bool, None]:
+        yield True
+        replace(file, says("two"))
+        for _ in range(3):
+            looks.append("idle")
+            yield False
+        looks.append("notified")
+        yield True
+        await stop.wait()
+
+    async def steps(seen: Watched) -> None:
+        await until(lambda: bool(seen.scripts))
+        looks.append("delivered")
+
+    monkeypatch.setattr(reloading, "_ticks", ticks)
+    monkeypatch.setattr(reloading, "REST", 1e9)
+    assert watching(file, steps).said() == ["two"]
+    assert looks == ["idle", "idle", "idle", "notified", "delivered"]
 
 
 def test_a_broken_part_in_a_new_folder_is_read_again_and_reported_once(
