@@ -357,6 +357,7 @@ def test_a_later_turn_refers_to_the_conversation() -> None:
         (Result("find", '["a.txt", "b.txt"]'), "According to find: 1: a.txt, 2: b.txt."),
         (Result("find", "no such file", is_error=True), "The tool find reported an error: no such file."),
         (Result("find", ""), "According to find: –."),
+        (Result("find", "{3 files}"), "According to find: 3 files."),
     ],
 )  # fmt: skip
 def test_results_of_tools_are_taken_up(result: Result, said: str) -> None:

@@ -87,7 +87,7 @@ class RedisSpool:
             self._open.discard(exchange.number)
             self._over.append(exchange.number)
         self._put(ended(self._packer, exchange))
-        if not self._is_due:
+        if not self._is_due:  # pragma: no branch - that two end in one turn of the loop can't be forced
             self._is_due = True
             self._loop.call_soon(self.flush)
 
