@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from hits import examples
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tables import each_of
 
@@ -443,6 +443,7 @@ PROMPTS = st.text(max_size=300) | st.lists(
 
 @settings(max_examples=examples(300), deadline=None)
 @given(PROMPTS, st.sampled_from([None, *LOCALES]), st.sampled_from(STYLES), st.integers(0, 90), st.integers(0, 60))
+@example(prompt="00000000000䱑00𝓶촃𝓻𝓻", locale="it_IT", style="markdown", low=18, more=22)
 def test_whatever_is_asked_gets_an_answer_within_the_limits(
     prompt: str, locale: str | None, style: Style, low: int, more: int
 ) -> None:

@@ -243,7 +243,7 @@ def _sections(page: Page, random: Random, question: Question, sentences: Iterato
     phrases = page.phrases
     if not page.parts or page.breaks:
         page.add(next(sentences))
-    if "```" not in page.parts[-1]:
+    if not page.parts or "```" not in page.parts[-1]:  # with words of many tokens, not even one sentence fits
         page.breaks = True
         any(page.add(block, alone=True) for block in _lists(random, phrases, None, random.randint(2, 4)))
     if random.random() < 0.5:
