@@ -434,7 +434,7 @@ _SPACES = (*b"\t\v\f\x85\xa0", 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0
 # run of whitespace, between digits and letters, between a letter or digit and punctuation, and after a run of
 # ideographs.
 _CUT = late(
-    r"(?<=\S)(?=[ \t])|(?<=\n)(?=[^\S\r\n]*\S)|(?<=[0-9])(?=[A-Za-z])|(?<=[^\W_])(?=[!-/:-@\[-`{-~])"
+    r"(?<=\S)(?=[ \t])|(?<=[\r\n])(?=[^\S\r\n]*\S)|(?<=[0-9])(?=[A-Za-z])|(?<=[^\W_])(?=[!-/:-@\[-`{-~])"
     r"|(?<=[\u4e00-\u9fa5])(?=[^\u4e00-\u9fa5\u3040-\u30ff])"
 )
 

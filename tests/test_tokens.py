@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tables import each_of
 
@@ -188,6 +188,7 @@ def test_what_is_on_either_side_of_a_safe_place_can_be_counted_singly(text: str)
 
 @settings(deadline=None)
 @given(st.lists(TRICKY, min_size=1, max_size=20), st.sampled_from(["\n", " x ", "\n    y", "1a"]))
+@example(parts=["", "  \r<000000000000"], between="\n")
 def test_a_long_text_counts_the_same_in_slices_as_in_one(parts: list[str], between: str) -> None:
     text = between.join(parts * 60)
 
