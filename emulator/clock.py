@@ -143,6 +143,7 @@ class WallClock:
         self._loop = loop or asyncio.get_running_loop()
         self._slots: dict[int, list[Alarm]] = {}
         self._order: list[int] = []  # a heap of the slots that hold alarms
+        self._emptied = 0  # slots whose alarms were dropped, at most
         self._urgent: list[Entry] = []
         self._armed = 0.0
         self._timer: asyncio.TimerHandle | None = None  # replaces the timerfd where there is none
@@ -184,6 +185,16 @@ class WallClock:
         together = self._slots.get(_slot_of(alarm.when))
         if together is not None and alarm in together:
             together.remove(alarm)
+            self._emptied += not together
+            if self._emptied > len(self._order) // 2 + SLOTS:  # streams that were left early may have been long ones
+                self._forget_empty_slots()
+
+    def _forget_empty_slots(self) -> None:
+        for slot in [slot for slot, alarms in self._slots.items() if not alarms]:
+            del self._slots[slot]
+        self._order[:] = self._slots
+        heapify(self._order)
+        self._emptied = 0
 
     def close(self) -> None:
         """Drops all alarms and releases the timer."""

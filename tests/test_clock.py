@@ -129,6 +129,22 @@ def test_a_cancelled_alarm_is_silent(run: FrameRun) -> None:
     run(main)
 
 
+def test_alarms_that_are_dropped_long_before_their_time_leave_nothing(run: FrameRun) -> None:
+    async def main(clock: WallClock) -> None:
+        start = clock.now()
+        seen: list[str] = []
+        clock.call_at(start + 0.05, partial(seen.append, "soon"))
+        kept = clock.call_at(start + 3600, partial(seen.append, "in an hour"))
+        for number in range(20_000):
+            clock.drop(clock.call_at(start + 60 + number / SLOTS, partial(seen.append, "never")))
+        assert len(clock._slots) == len(clock._order) <= SLOTS + 10
+        assert [kept] in clock._slots.values()
+        await rung_at(clock, start + 0.06)
+        assert seen == ["soon"]
+
+    run(main)
+
+
 def test_an_alarm_may_set_and_cancel_others(run: FrameRun) -> None:
     async def main(clock: WallClock) -> None:
         start = clock.now()
