@@ -69,8 +69,8 @@ class Stream:
         player.join(self._app.players, self._end)
 
     def hand_over(self) -> None:
-        """Gives uvicorn a record of the request, whose answer has begun."""
-        if self._cycle is None:
+        """Gives uvicorn a record of the request, whose answer has begun, unless the client has just left."""
+        if self._cycle is None and not self._player.handle.is_lost:
             self._cycle = self._protocol.open_cycle(self._player.scope)
             self._cycle.response_started = True
 
