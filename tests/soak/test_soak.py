@@ -62,7 +62,7 @@ def test_five_thousand_malformed_requests(server: Watched) -> None:
 
 
 def test_two_thousand_aborted_streams(server: Watched) -> None:
-    abort_streams(server.port, 300)
+    abort_streams(server.port, 1500)  # now the journal is full
     server.assert_at_rest()
     memory, files = resident(), descriptors()
     started = time.monotonic()
