@@ -144,7 +144,7 @@ def _row(exchange: Exchange) -> str:
 def _differences(
     exchange: Exchange, body_contains: str | Mapping[str, Any] | None, wanted: Mapping[str, Any]
 ) -> list[str]:
-    """Yields the differences between an exchange and the expectation; none if it matches."""
+    """Returns the differences between an exchange and the expectation; none if it matches."""
     provider, _, _ = exchange.place
     facts = {
         "provider": provider or None,
@@ -184,7 +184,7 @@ def _text_missing(exchange: Exchange, wanted: str) -> list[str]:
 
 
 def _texts(value: Any) -> list[str]:
-    """Yields all texts in JSON: keys and values."""
+    """Returns all texts in JSON: keys and values."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, Mapping):
@@ -193,7 +193,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _missing(path: str, found: Any, wanted: Any) -> list[str]:
-    """Yields where JSON doesn't contain the expected data: mappings may have more members, lists may not have more
+    """Returns where JSON doesn't contain the expected data: mappings may have more members, lists may not have more
     items.
     """
     if isinstance(wanted, Mapping):

@@ -174,7 +174,7 @@ class NamespaceClient(Assertions):
         try:
             word = AcknowledgeBody(exchange=exchange, outcome=outcome, **words)
         except ValueError as error:
-            raise UsageError(f"This is not a valid acknowledgement: {error}") from None
+            raise UsageError(f"This is not a valid acknowledgment: {error}") from None
         self._change(lambda app: api.acknowledge(app, self.name, word))
 
     def verdict(self, *, silence: float = 60.0, first_token: float = 120.0) -> "Verdict":

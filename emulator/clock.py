@@ -220,7 +220,7 @@ class WallClock:
 
     def _on_timerfd(self) -> None:
         self._go_off()
-        if self._timerfd is not None and not self._armed:  # otherwise it was set anew, which clears it
+        if self._timerfd is not None and not self._armed:  # otherwise it was set again, which clears it
             self._timerfd.clear()
 
     def _go_off(self) -> None:
@@ -290,7 +290,7 @@ class WallClock:
             self._arm(first)
 
     def _next_slot(self) -> float:
-        """Returns when the next alarms that aren't urgent go off, and drops cancelled ones."""
+        """Returns when the next alarms that aren't urgent go off, and drops canceled ones."""
         while self._order:
             slot = self._order[0]
             alarms = self._slots[slot]

@@ -50,7 +50,7 @@ def place(exchange: Exchange) -> str:
 
 
 def lines(exchanges: Sequence[Exchange], *, indent: str = "  ") -> list[str]:
-    """Yields a line for each exchange and, if no rule matched, lines that say why the nearest rules did not."""
+    """Returns a line for each exchange and, if no rule matched, lines that say why the nearest rules did not."""
     kept = exchanges[-MAX_LINES:]
     rows = [(f"#{each.number}", place(each), each.model or "-", shown(each.prompt), outcome(each)) for each in kept]
     widths = [max(len(row[column]) for row in rows) if rows else 0 for column in range(4)]
@@ -64,7 +64,7 @@ def lines(exchanges: Sequence[Exchange], *, indent: str = "  ") -> list[str]:
 
 
 def reasons(exchange: Exchange) -> list[str]:
-    """Yields why no rule answered: the nearest rules first, each with its first failed condition, or else the notes."""
+    """Returns why no rule answered: the nearest rules first, each with its first failed condition; else the notes."""
     found = exchange.misses if is_unmatched(exchange, also_generated=True) else []
     if not found:
         said = [exchange.message] if exchange.message and not exchange.notes else []

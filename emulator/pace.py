@@ -71,7 +71,7 @@ def schedule(tokens: Iterable[int], pace: Pace, *entropy: seeded.Entropy) -> Seq
 
     The first token is due at `ttft`, token k at `ttft + k / tokens_per_second`: absolute times, so lateness never
     adds up. A frame with several tokens is due with its last one, a frame without tokens together with the one before
-    it (the first ones: with the first token). `material` seeds the jitter. Empty if everything is due at once."""
+    it (the first ones: with the first token). `entropy` seeds the jitter. Empty if everything is due at once."""
     if pace.is_at_once:
         return ()
     gap = 1 / pace.tokens_per_second

@@ -11,8 +11,8 @@ from emulator import Emulator
 from emulator.errors import StoreGone
 from emulator.server.app import App
 from emulator.state.memory_store import MemoryStore
-from emulator.state.replies import Reply
 from emulator.state.store import Amount, Change, Counted, Counting, Decision, Plan, Settlement, Snapshot
+from emulator.state.store_reply import StoreReply
 
 SALT = 77
 """The salt of the ids that a server makes without its store."""
@@ -47,8 +47,8 @@ class OwnStore:
         for reply in waiting:
             reply()
 
-    def count(self, namespace: str, counting: Counting) -> Reply[Counted]:
-        reply: Reply[Counted] = Reply(asyncio.get_running_loop())
+    def count(self, namespace: str, counting: Counting) -> StoreReply[Counted]:
+        reply: StoreReply[Counted] = StoreReply(asyncio.get_running_loop())
 
         def settle() -> None:
             if reply.done():

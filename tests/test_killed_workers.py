@@ -173,7 +173,7 @@ def test_an_answer_that_was_under_way_is_shown_as_lost() -> None:
         workers.close()
 
 
-def test_a_log_is_written_anew_while_requests_go_on(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_is_rewritten_while_requests_go_on(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     alive(workers)
     counted = workers.counted()
     text = "x" * 20_000  # 600 of them fill a log more than once

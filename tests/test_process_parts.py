@@ -30,9 +30,9 @@ from emulator.state import redis_packets
 from emulator.state.journal import Journal
 from emulator.state.redis_connection import RedisConnection, store_address
 from emulator.state.redis_packets import Counts, Packets, Step, forget
-from emulator.state.replies import Reply
 from emulator.state.shared import Shared, _nameless_file
 from emulator.state.store import Counting
+from emulator.state.store_reply import StoreReply
 
 LIMIT = fault_of("rate_limited:times=1")
 ALWAYS = fault_of("rate_limited")
@@ -144,9 +144,9 @@ def ran(steps: Callable[[], Any]) -> Any:
 def test_a_reply_is_cancelled_once_and_not_after_it_has_arrived() -> None:
     async def steps() -> list[Any]:
         loop = asyncio.get_running_loop()
-        waiting: Reply[int] = Reply(loop)
+        waiting: StoreReply[int] = StoreReply(loop)
         seen = [waiting.cancel("enough"), waiting.cancel(), waiting.cancelled(), str(waiting.exception())]
-        arrived: Reply[int] = Reply(loop)
+        arrived: StoreReply[int] = StoreReply(loop)
         arrived.set_result(3)
         return [*seen, arrived.cancel(), arrived.cancelled(), await arrived]
 
@@ -155,7 +155,7 @@ def test_a_reply_is_cancelled_once_and_not_after_it_has_arrived() -> None:
 
 def test_whoever_no_longer_waits_for_a_reply_is_not_called() -> None:
     async def steps() -> Any:
-        reply: Reply[int] = Reply(asyncio.get_running_loop())
+        reply: StoreReply[int] = StoreReply(asyncio.get_running_loop())
         called: list[str] = []
 
         def one(_: Any) -> None:
@@ -180,7 +180,7 @@ def test_a_request_that_fails_at_its_reply_is_reported_and_others_go_on() -> Non
         loop = asyncio.get_running_loop()
         reported: list[str] = []
         loop.set_exception_handler(lambda _, context: reported.append(f"{context['message']}: {context['exception']}"))
-        reply: Reply[int] = Reply(loop)
+        reply: StoreReply[int] = StoreReply(loop)
 
         def fail(_: Any) -> None:
             raise ValueError("bad")

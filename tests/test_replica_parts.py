@@ -14,6 +14,7 @@ from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator
 from emulator.clock import WallClock
+from emulator.control.controlled import TAKE_OVER
 from emulator.errors import StoreGone
 from emulator.request import HttpRequest
 from emulator.server import recovery as recovering
@@ -22,7 +23,7 @@ from emulator.server.broker import ALL, CALL
 from emulator.server.bus import Bus
 from emulator.server.conversation import Answers
 from emulator.server.given import Given
-from emulator.server.joining import TAKE_OVER, Joining
+from emulator.server.joining import Joining
 from emulator.server.journals import NOT_JOINED, SPOOLS, TAKEN, Batch, Journals, Reach, Written, spool_names
 from emulator.server.numbers import RESERVE, RESERVED, Numbers
 from emulator.server.recovery import Recovery
@@ -110,7 +111,7 @@ def test_a_new_replica_that_comes_first_after_a_loss_gets_the_configuration_of_t
         await new.joins()  # it has nothing to give
         await old.joins()
         written = await old.given.since(0)
-        return old.joined, new.joined, [each.message for each in written], old.joining.word == new.joining.word
+        return old.joined, new.joined, [each.message for each in written], old.joining.token == new.joining.token
 
     assert ran(redis, steps) == ([False, True], [False], [b'{"adopt":{"speed":2}}'], True)
 
@@ -154,10 +155,10 @@ def test_a_replica_that_cannot_join_tries_again(redis: RedisServer, caplog: pyte
         seen.append(member.joining.has_joined.is_set())
         member.error = None
         connection.lost(OSError("closed"))
-        word, member.given.word = member.given.word, gone
+        word, member.given.token = member.given.token, gone
         await member.joins()
         seen.append(member.joining.has_joined.is_set())
-        member.given.word = word
+        member.given.token = word
         await member.joins()
         return [*seen, member.joining.has_joined.is_set()]
 
@@ -257,7 +258,7 @@ def test_nothing_is_written_before_the_replica_has_joined(redis: RedisServer) ->
 def test_a_replica_that_was_taken_for_gone_learns_what_others_have_written_for_it(redis: RedisServer) -> None:
     async def steps(connection: RedisConnection) -> Any:
         mine, other = Journals(connection, 1), Journals(connection, 2)
-        mine.word = other.word = await Given(connection).word(b"")
+        mine.token = other.token = await Given(connection).token(b"")
         await connection.client.hset(shared_key(connection, SPOOLS), "1", str(Reach()))
         done = await other.commit(batch("x", Reach(), Reach(2, 2), 1, 2), member=1)
         late = await mine.commit(batch("1", Reach(), Reach(1, 1), 1))
@@ -325,7 +326,7 @@ class Heir:
 
     async def finds(self, reach: Reach, *entries: int) -> None:
         """An exchange in each entry, and how far they have been written down."""
-        self.journals.word = await Given(self.connection).word(b"")
+        self.journals.token = await Given(self.connection).token(b"")
         client, packer = self.connection.client, Packer(is_private=False)
         await client.hset(shared_key(self.connection, SPOOLS), "7", str(reach))
         for entry in entries:

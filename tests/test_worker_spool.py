@@ -36,7 +36,7 @@ def clear(emulator: Emulator) -> None:
     single.delete(f"{emulator.origin}/__emulator/journal")
 
 
-@pytest.mark.parametrize(("half", "rounds"), [(1 << 20, 1), (1 << 18, 3)], ids=["in one log", "written anew"])
+@pytest.mark.parametrize(("half", "rounds"), [(1 << 20, 1), (1 << 18, 3)], ids=["in one log", "rewritten"])
 def test_another_worker_has_the_same_journal_and_totals(half: int, rounds: int) -> None:
     scenario = {"rules": [{"match": {"prompt": "again"}, "reply": {"content": "Yes."}}], "unmatched": "generate"}
     with Emulator(scenario) as killed, Emulator(scenario) as heir:
@@ -56,7 +56,7 @@ def test_another_worker_has_the_same_journal_and_totals(half: int, rounds: int) 
 
 
 @pytest.mark.parametrize("limit", [None, "MAX_TEMPLATES", "MAX_REPEATED"])
-@pytest.mark.parametrize("anew", [False, True], ids=["as they came", "written anew"])
+@pytest.mark.parametrize("anew", [False, True], ids=["as they came", "rewritten"])
 def test_answers_that_differ_in_little_are_taken_over_one_by_one(
     monkeypatch: pytest.MonkeyPatch, limit: str | None, anew: bool
 ) -> None:
@@ -73,7 +73,7 @@ def test_answers_that_differ_in_little_are_taken_over_one_by_one(
                 ask(killed, prompt, stream=stream)
         assert b"sk-canary" not in box.read()
         if anew:
-            app.spool._log.write_anew()
+            app.spool._log.rewrite()
         other.spool.adopt(box, 1)
         assert rows(heir) == rows(killed)
 
@@ -93,7 +93,7 @@ def test_what_a_worker_leaves_of_a_namespace_that_is_gone_is_dropped(monkeypatch
         assert sum(other.totals.requests.values()) == 1
 
 
-def test_what_is_taken_over_while_a_log_is_written_anew_is_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_taken_over_while_a_log_is_rewritten_is_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_spool, "MIN_USED", 0)
     monkeypatch.setattr(worker_spool, "STEP", 0)  # it takes forever
     with Emulator({"unmatched": "generate"}) as killed, Emulator() as heir, Emulator() as last:
@@ -115,7 +115,7 @@ def acknowledge(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("change", [acknowledge, clear])
-@pytest.mark.parametrize("min_used", [0, worker_spool.MIN_USED], ids=["while it is written anew", "in one log"])
+@pytest.mark.parametrize("min_used", [0, worker_spool.MIN_USED], ids=["while it is rewritten", "in one log"])
 def test_what_changes_is_taken_over_too(
     monkeypatch: pytest.MonkeyPatch, change: Callable[[Emulator], None], min_used: int
 ) -> None:
@@ -171,7 +171,7 @@ def test_a_log_that_belongs_to_a_new_worker_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("streams", [False, True])
-def test_a_full_log_is_written_anew_at_once(streams: bool) -> None:
+def test_a_full_log_is_rewritten_at_once(streams: bool) -> None:
     scenario = {"rules": [{"reply": {"content": "Yes."}}]}
     with Emulator(scenario) as killed, Emulator(scenario) as heir:
         box, app, other = Box(1 << 16), app_of(killed), app_of(heir)

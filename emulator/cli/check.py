@@ -65,7 +65,7 @@ def _checked(paths: tuple[str, ...]) -> Checked:
 
 
 def _files_of(path: str) -> Iterator[str]:
-    """Returns the files for a path on the command line, or the path itself if there are none, to report that."""
+    """Yields the files for a path on the command line, or the path itself if there are none, to report that."""
     from emulator.errors import ScenarioError
     from emulator.scenario.sources import files_of, is_scenario
 

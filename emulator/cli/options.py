@@ -92,7 +92,7 @@ class Option(click.Option):
 
 
 def unknown_variables(environment: Mapping[str, str], *commands: click.Command) -> list[str]:
-    """Yields a sentence for each EMULATOR_… variable that isn't an option of any of these commands."""
+    """Returns a sentence for each EMULATOR_… variable that isn't an option of any of these commands."""
     options = [option for command in commands for option in command.params]
     known = [name for option in options if isinstance(option, Option) for name in option.variables]
     said = []

@@ -116,7 +116,7 @@ class Report:
         return "\n".join(lines)
 
     def _judged(self, server: "Server") -> list[str]:
-        """Yields a line for each finding's code, the worst first."""
+        """Returns a line for each finding's code, the worst first."""
         verdict = self.verdict(server)
         by_code: dict[str, list[Finding]] = {}
         for finding in verdict.findings if verdict is not None else ():

@@ -52,7 +52,7 @@ def command(command_line: tuple[str, ...], port: int, log: "Style", as_json: boo
 
     Its environment gets base URLs and dummy keys, unless you have set them. With --intercept, documented https URLs
     work unchanged. When the command ends, stderr gets a report of its requests. With --strict, the run fails if a
-    request matched no rule or one of your rules was never used.
+    request matched no rule, one of your rules was never used, or the client made a mistake that the verdict calls MUST.
 
     Exit code: the command's own; 128+N if signal N ended it; 127 or 126 if it can't be run; 1 if --strict fails the
     run; 2: bad usage; 3: the port is taken."""

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from emulator.control import api
-from emulator.control.controlled import Conflict, Controlled, NotFound, Peers, TimedOut, Workers
+from emulator.control.controlled import TAKE_OVER, Conflict, Controlled, NotFound, Peers, TimedOut, Workers
 from emulator.control.routes import ROUTES, Asked, ControlRoute, Stream
 from emulator.control.stored import ANSWERS, Stored, part
 from emulator.control.takeover import adopt, take_over, taken
@@ -21,8 +21,6 @@ from emulator.scenario.loading import build, parse
 logger = logging.getLogger("emulator")
 
 BY_NAME: Mapping[tuple[str, str], ControlRoute] = {(route.method, route.path): route for route in ROUTES}
-TAKE_OVER = orjson.dumps({"take_over": True})
-"""Asks a worker for its whole configuration from the control API."""
 NOTHING = Document("body", {})
 
 

@@ -12,6 +12,8 @@ from emulator.state.totals import Totals
 if TYPE_CHECKING:
     from emulator.control.stored import Stored
 
+TAKE_OVER = b'{"take_over":true}'
+"""Asks a worker or a replica for its whole configuration from the control API."""
 Handle = Callable[[bytes], "bytes | Awaitable[bytes] | AsyncIterator[bytes]"]
 """Answers a worker's message."""
 

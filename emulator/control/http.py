@@ -18,7 +18,6 @@ from emulator.control.routes import PREFIX, ROUTES, ControlRoute, Stream, Text
 from emulator.errors import Problem, did_you_mean
 from emulator.scenario.loading import MAX_BYTES
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 SAFE_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#1d4ed8"/>'

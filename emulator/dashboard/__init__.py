@@ -102,7 +102,7 @@ def _path(operation: Operation, vendor: type[Provider]) -> str:
 
 
 def _query(operation: Operation, vendor: type[Provider]) -> str:
-    """Whether a path needs a version in its query: only paths by deployment do."""
+    """Returns the query that a path needs: `alt=sse` for a stream, a version for paths by deployment."""
     if operation.name == STREAM:
         return "?alt=sse"
     has_deployments = any("{deployment}" in each.path for each in vendor.operations)

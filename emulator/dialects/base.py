@@ -289,3 +289,14 @@ def delivered(completion: Completion) -> int:
         + sum(tokens.count(call.arguments) for call in choice.tool_calls)
         for choice in completion.choices
     )
+
+
+def arguments_of(text: str) -> Any:
+    """Returns the arguments of a call as an object, or the text itself if it isn't one."""
+    if not text:
+        return {}
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    return value if isinstance(value, dict) else text

@@ -112,6 +112,6 @@ def inputs_of(value: Any) -> Sequence[str | Tokens]:
 
 
 def counted(inputs: Sequence[str | Tokens]) -> Iterator[int]:
-    """Returns the number of tokens of each input."""
+    """Yields the number of tokens of each input."""
     for text in inputs:
         yield tokens.count(text) if isinstance(text, str) else len(text)

@@ -14,7 +14,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from emulator import large, seeded, tokens
-from emulator.dialects.base import Dialect, ErrorSpec, VendorT, provider_error
+from emulator.dialects.base import Dialect, ErrorSpec, VendorT, arguments_of, provider_error
 from emulator.dialects.generate_content_input import (
     ENUM,
     NO_CACHE,
@@ -28,7 +28,6 @@ from emulator.dialects.generate_content_rules import complaints
 from emulator.dialects.generate_content_shape import ArrayShape, GenerateContentShape
 from emulator.dialects.generate_content_urls import STREAM, google_key
 from emulator.dialects.generate_content_words import (
-    arguments_of,
     average,
     grounding,
     logprob_rows,
@@ -177,7 +176,7 @@ class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
         """The first call whose arguments aren't a JSON object; None if all are."""
         if self.passes_text:
             return None
-        return next((call for call in choice.tool_calls if isinstance(arguments_of(call), str)), None)
+        return next((call for call in choice.tool_calls if isinstance(arguments_of(call.arguments), str)), None)
 
     def pieces(self, choice: Choice, completion: Completion, request: ModelRequest, size: int) -> list[Piece]:
         """Splits the answer into pieces; texts have about `size` tokens each. Hidden thoughts have no parts."""
@@ -207,7 +206,7 @@ class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
 
     def call(self, call: ToolCall, model: str) -> dict[str, Any] | None:
         """Returns a function call as a part; None if its arguments don't allow that."""
-        arguments = arguments_of(call)
+        arguments = arguments_of(call.arguments)
         if isinstance(arguments, str) and not self.passes_text:
             return None
         function: dict[str, Any] = {"name": call.name}

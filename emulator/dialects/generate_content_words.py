@@ -6,27 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
-
 from emulator import seeded
 from emulator.dialects.generate_content_input import IMAGE_TOKENS
 from emulator.reply import Choice, Completion, Search, Text, TokenLogprob, Usage
-from emulator.request import ModelRequest, ToolCall
+from emulator.request import ModelRequest
 
 VOCABULARY = 262_144
 UNSIGNED = ("skip_thought_signature_validator", "context_engineering_is_the_way_to_go")
 """What a client may send in place of a signature that it does not have (public)."""
-
-
-def arguments_of(call: ToolCall) -> Any:
-    """Returns the arguments of a call as an object, or the text itself if it isn't one."""
-    if not call.arguments:
-        return {}
-    try:
-        value = orjson.loads(call.arguments)
-    except orjson.JSONDecodeError:
-        return call.arguments
-    return value if isinstance(value, dict) else call.arguments
 
 
 # Usage

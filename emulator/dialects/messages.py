@@ -7,10 +7,8 @@ like, and whether and how it signs thoughts.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic
 
-import orjson
-
 from emulator import tokens
-from emulator.dialects.base import PIECE, Dialect, ErrorSpec, Plain, VendorT, text_turns
+from emulator.dialects.base import PIECE, Dialect, ErrorSpec, Plain, VendorT, arguments_of, text_turns
 from emulator.dialects.messages_shape import MessagesShape
 from emulator.reply import Block, Choice, Citation, Completion, Search, Text, Thought, Usage
 from emulator.reply import Refusal as Refusing
@@ -138,7 +136,7 @@ class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
         return {"type": kind, "id": call.id, "name": call.name, "input": {}}
 
     def search(self, search: Search) -> Iterator[dict[str, Any]]:
-        """Returns the blocks of a search that the provider ran: its query and its results."""
+        """Yields the blocks of a search that the provider ran: its query and its results."""
         yield {"type": "server_tool_use", "id": search.id, "name": "web_search", "input": {"query": search.query}}
         found: Any = [
             {"type": "web_search_result", "url": source.url, "title": source.summary or "", "page_age": None}
@@ -211,7 +209,7 @@ class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
         delta: tuple[str, str] = ("", ""),
         after: Sequence[dict[str, Any]] = (),
     ) -> list[FrameRun]:
-        """Yields a block: its start, its text in pieces (in the member that `delta` names), the events `after`, its
+        """Returns a block: its start, its text in pieces (in the member that `delta` names), the events `after`, its
         end.
         """
         runs = [self.event("frame", {"type": "content_block_start", "index": index, "content_block": start})]
@@ -245,17 +243,6 @@ class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
         if form == "bare":
             return b"data: %b\n\n" % body
         return self.frame(self.error_object(row, row.message)) if form in ("data", "event") else None
-
-
-def arguments_of(text: str) -> Any:
-    """Returns the arguments of a call as an object, or the text itself if it isn't one."""
-    if not text:
-        return {}
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
-    return value if isinstance(value, dict) else text
 
 
 def citation_row(citation: Citation) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class _Member:
 
 
 def parameters(body: type[BaseModel], prefix: str = "") -> Iterator[Parameter]:
-    """Returns every parameter of a body, in the order of declaration."""
+    """Yields every parameter of a body, in the order of declaration."""
     seen: set[str] = set()
     for member in _members(body).values():
         if member.name in seen:  # seen under another name
@@ -132,7 +132,7 @@ def worth_saying(ignored: Iterable[str]) -> list[str]:
 
 
 def refused_in(body: type[BaseModel], native: Mapping[str, Any]) -> Iterator[Refusal]:
-    """Returns the refused members of a request, in the order of declaration."""
+    """Yields the refused members of a request, in the order of declaration."""
     for parameter in _refusing(body):
         value = _value_at(native, parameter.name)
         if value is not None:

@@ -163,7 +163,7 @@ def _turn(items: Sequence[ItemBody]) -> Message:
 
 
 def _asked(item: ItemBody, developer: str) -> Iterator[Message]:
-    """Converts an item of the client: a message or a tool result; None for other kinds."""
+    """Converts an item of the client: a message or a tool result; nothing for other kinds."""
     if item.kind in RESULTS:
         yield Message("tool", text_of(item.output), tool_call_id=item.call_id or "", images=images_in(item.output))
     elif item.kind == "message":

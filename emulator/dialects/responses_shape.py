@@ -8,7 +8,6 @@ from emulator.dialects.turns import Answer, Turn, item_answer, item_turns
 
 LASTS = ("response.completed", "response.incomplete", "response.failed")
 """The events that end a stream."""
-OPENINGS = ("response.created", "response.queued", "response.in_progress")
 TEXT_EVENTS: Mapping[str, Meaning] = {
     "response.output_text": "content",
     "response.refusal": "content",
@@ -169,7 +168,7 @@ def response_in(native: dict[str, Any]) -> dict[str, Any]:
 
 
 def items_in(native: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
-    """Yields the items in an event or a body, each with its key."""
+    """Returns the items in an event or a body, each with its key."""
     found: list[tuple[Any, Any]] = [(("item", native.get("output_index")), native.get("item"))]
     output = response_in(native).get("output")
     found += [(("response", index), item) for index, item in enumerate(output if isinstance(output, list) else ())]
@@ -177,7 +176,7 @@ def items_in(native: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
 
 
 def parts_in(native: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
-    """Yields the parts in an event or a body, each with its key."""
+    """Returns the parts in an event or a body, each with its key."""
     found: list[tuple[Any, Any]] = [
         (("part", native.get("output_index"), native.get("content_index")), native.get("part"))
     ]

@@ -383,5 +383,5 @@ def content_answer(natives: Sequence[Json]) -> Answer:
 
 
 def plain_turns(body: Mapping[str, Any]) -> Iterator[Turn]:
-    """Returns the whole body as one turn."""
+    """Yields the whole body as one turn."""
     yield Turn("user", written(body))

@@ -13,6 +13,7 @@ caching       repeated questions
 forms         requests that differ from earlier ones only in their texts
 short_way     answers without the pipeline's steps
 prefixes      prompt caching with a store
+stored        stored responses that several processes share
 deciding      the store's decisions, for several processes
 recalling     the same for cached answers
 recorded      recorded answers

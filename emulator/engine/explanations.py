@@ -18,7 +18,7 @@ FEW_RULES = 50
 
 
 @record
-class Asked(Why):
+class Explanation(Why):
     """Why the rules before the answering one, or all of them, did not match. The request is parsed again to find
     out, since this is rarely needed.
     """
@@ -74,7 +74,7 @@ def asked_later(question: MatchContext, match: RuleMatch | None, namespace: Name
         return None
     read = dialect.parse if http_request.body else compiled.providers[http_request.provider].listed
     state, attempt, identity, seed = question.state, question.attempt, question.identity, question.seed
-    return Asked(compiled.rules, read, http_request, request.key, state, attempt, identity, seed, before)
+    return Explanation(compiled.rules, read, http_request, request.key, state, attempt, identity, seed, before)
 
 
 async def misses_of(matched: Matched) -> list[str]:

@@ -57,7 +57,7 @@ async def answer(
     context = _arrived(http_request, namespace, options, identity, has_left=has_left, is_stateless=before.is_stateless)
     try:
         if cached is None:
-            return await _way(Arrived(context))
+            return await _step_by_step(Arrived(context))
         assert namespace.store is not None  # without one, it would have been recalled
         context = await decide_recalled(context, cached.match, namespace.store)
         return PlannedResponse(recalled(cached, context), context.exchange)
@@ -70,7 +70,7 @@ async def answer(
         context.exchange.shorten()
 
 
-async def _way(arrived: Arrived) -> PlannedResponse:
+async def _step_by_step(arrived: Arrived) -> PlannedResponse:
     """Answers a request step by step. If it ends early, faults also apply to that response."""
     stage = arrived  # the last stage reached
     struck: StruckFaults | None = None

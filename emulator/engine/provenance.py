@@ -1,4 +1,4 @@
-"""Returns where each fact that the emulator renders is known from: its document, another public source, or nowhere."""
+"""Where each fact that the emulator renders is known from: its document, another public source, or nowhere."""
 
 import json
 import tomllib

@@ -89,7 +89,7 @@ class RequestContext:
 
 @record
 class Arrived:
-    """Returns the first stage: only the request itself is known."""
+    """The first stage: only the request itself is known."""
 
     context: RequestContext
 

@@ -15,7 +15,7 @@ class DataSpace(Fault):
     """Writes `data:` without a space, or with two."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "`data:{…}` or `data:  {…}`; of two spaces, the second belongs to the data."
+    effect: ClassVar[str] = "`data:` without a space, or with two, of which the second belongs to the data."
     tests: ClassVar[str] = "The client treats the space after the colon as optional and removes at most one."
 
     kind: Literal["data_space"] = "data_space"

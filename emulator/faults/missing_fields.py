@@ -1,11 +1,11 @@
 """Removes members from the answer."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
+from emulator.dialects.chat_shape import without
 from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
 from emulator.faults.steps import edited
 from emulator.wire import Step
@@ -42,10 +42,3 @@ class MissingFields(Fault):
 
     def _without(self, native: dict[str, Any], context: FaultContext) -> Any:
         return context.dialect.without_facts(native) if self.fields is None else without(native, self.fields)
-
-
-def without(value: Any, names: Sequence[str]) -> Any:
-    """JSON without the members of these names, at any depth."""
-    if isinstance(value, dict):
-        return {name: without(member, names) for name, member in value.items() if name not in names}
-    return [without(item, names) for item in value] if isinstance(value, list) else value

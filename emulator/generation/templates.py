@@ -37,7 +37,7 @@ MAX_FAKES = 2000
 MAX_FAKE = 10_000
 
 NAMES = ("request", "turn", "attempt", "state", "groups", "now", "timestamp", "fake")
-"""What a template can refer to; `emulator.writing.context` gives the values."""
+"""What a template can refer to; `generation.compose.context` gives the values."""
 
 
 class TemplateError(EmulatorError):

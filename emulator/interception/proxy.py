@@ -68,7 +68,7 @@ class Proxy:
 
     @property
     def port(self) -> int:
-        """Its address."""
+        """Its port on loopback."""
         assert self._server is not None
         port: int = self._server.sockets[0].getsockname()[1]
         return port
@@ -100,7 +100,7 @@ class Proxy:
         names = (target.host, f"{target.host}:{target.port}")
         return is_loopback(target.host) or any(fnmatchcase(name, each) for each in self.allowed for name in names)
 
-    def error_spec(self, target: Target) -> bytes:
+    def refusal(self, target: Target) -> bytes:
         """The response for other hosts, with the reason in the status line, which most clients show."""
         is_new = str(target) not in self.front.seen.refused
         self.front.seen.refuse(str(target))
@@ -208,7 +208,7 @@ class _Connection(asyncio.Protocol):
             self._data = self._data.partition(b"\r\n\r\n")[2]
             self._tunnel(target, ESTABLISHED)
         else:
-            self._say(self._proxy.error_spec(target))
+            self._say(self._proxy.refusal(target))
 
     def _enter(self, target: Target) -> None:
         """The first bytes of a tunnel to a known host: most clients use TLS in it, some plain HTTP."""
@@ -230,7 +230,7 @@ class _Connection(asyncio.Protocol):
             self._data = as_origin(self._data, target, path, ends=True)
             self._tunnel(target, b"")
         else:
-            self._say(self._proxy.error_spec(target))
+            self._say(self._proxy.refusal(target))
 
     def _hand_over(self, protocol: asyncio.Protocol) -> None:
         self._stop_deadline()

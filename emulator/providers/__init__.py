@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from emulator.dialects.base import WireShape
 from emulator.providers.anthropic import Anthropic
 from emulator.providers.base import Provider
 from emulator.providers.cloudsway import Cloudsway
@@ -38,3 +39,9 @@ CREDENTIALS: tuple[str, ...] = tuple(
     {provider.auth_header.partition(":")[0].strip().lower(): None for provider in PROVIDERS.values()}
 )
 """The headers for the providers' keys, in lower case."""
+
+
+def shape_of(provider: str, dialect: str) -> WireShape | None:
+    """Returns the wire shape of an endpoint; None if it is unknown."""
+    vendor = PROVIDERS.get(provider)
+    return vendor().speaking(dialect) if vendor is not None and dialect else None

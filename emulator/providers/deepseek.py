@@ -205,7 +205,7 @@ def is_json(content_type: str) -> bool:
 
 
 def complaint_of_r1(messages: Any) -> str | None:
-    """Yields what R1 didn't support in 2025."""
+    """Returns what R1 didn't support in 2025; None if there is nothing."""
     for index, (message, following) in enumerate(pairwise(messages)):
         if message.role == following.role and message.role in ("user", "assistant"):
             return (

@@ -234,7 +234,7 @@ def given(value: Any, default: Any) -> Any:
 
 
 def complaint_of_format(body: ResponsesBody, messages: tuple[Message, ...]) -> str | None:
-    """Yields the problems of the requested format."""
+    """Returns what is wrong with the requested format; None if nothing is."""
     kind = body.format.get("type")
     if kind not in FORMATS:
         return not_of_type(f"text.format.type: {unknown_variant(str(kind), listed(FORMATS))}")

@@ -107,7 +107,7 @@ class DeepSeekRules(DeepSeekReading[SettingsT_co, DeepSeekBodyT], Generic[Settin
 
 
 def complaint_of_format(body: AsksForFormat, *, accepts_schema: bool) -> str | None:
-    """Yields the problems of the requested format."""
+    """Returns what is wrong with the requested format; None if nothing is."""
     kind = body.response_format.type if body.response_format is not None else "text"
     if kind == "json_object":
         if not any("json" in text_of(message.content).lower() for message in body.messages or ()):
@@ -126,7 +126,7 @@ def complaints_of_logprobs(body: AsksForLogprobs) -> Iterator[str]:
 
 
 def complaint_of_tool_messages(messages: Sequence[MessageBody | Message]) -> str | None:
-    """Yields tool calls without a result before the next message, and results without a call."""
+    """Returns what is wrong with the first tool call without a result, or result without a call; None if all match."""
     is_open = False
     waiting: set[str | None] = set()
     for message in messages:

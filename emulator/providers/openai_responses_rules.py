@@ -193,7 +193,7 @@ def complaints_of_items(body: OpenAIResponsesBody, store: ResponseStore | None) 
 
 
 def complaint_of_calls(messages: Sequence[Message]) -> ProviderError | None:
-    """Yields tool calls without a result, and results without a call."""
+    """Returns the error for a tool call without a result, or a result without a call; None if all match."""
     open_calls: dict[str, None] = {}
     for message in messages:
         if message.role == "tool":

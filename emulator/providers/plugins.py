@@ -41,7 +41,7 @@ def with_plugins(own: Mapping[str, type[Provider]]) -> Mapping[str, type[Provide
 
 
 def complaint_of(provider: Any, point: "EntryPoint") -> str | None:
-    """Yields the reasons why an object isn't a usable provider."""
+    """Returns why an object isn't a usable provider; None if it is one."""
     if not (isinstance(provider, type) and issubclass(provider, Provider)):
         return f"{point.value} is {provider!r}; expected a subclass of emulator.providers.base.Provider"
     missing = [fact for fact in FACTS if not hasattr(provider, fact)]

@@ -89,7 +89,7 @@ def _grid(rows: Sequence[Row]) -> tuple[list[str], list[str], dict[tuple[str, st
 
 
 def text(rows: Sequence[Row]) -> list[tuple[str, bool]]:
-    """Yields the lines of the table, each with whether it shows a failure, and then the reasons."""
+    """Returns the lines of the table, each with whether it shows a failure, and then the reasons."""
     faults, providers, cells = _grid(rows)
     width = max(map(len, [*faults, "fault"]))
     columns = [max(len(provider), 4) for provider in providers]

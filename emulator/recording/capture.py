@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from emulator.providers import shape_of
 from emulator.recording.following import Followed
 from emulator.recording.keys import redacted_request_body
-from emulator.recording.readable import shape_of
 from emulator.recording.redaction import (
     KEPT_REQUEST_HEADERS,
     KEPT_TRAILERS,

@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import Any, Literal
 
 from emulator.dialects.base import Meaning, WireShape
-from emulator.recording.readable import shape_of
+from emulator.providers import shape_of
 from emulator.recording.redaction import REDACTED
 from emulator.recording.wire_file import WireRecord
 from emulator.records import record, struct

@@ -11,7 +11,7 @@ import yaml
 from emulator.recording.files import sweep, write_whole
 from emulator.recording.readable import name_of, readable, said_digest
 from emulator.recording.redaction import Redaction
-from emulator.recording.wire_file import FOLDER, SUFFIX, WireFileError, WireRecord, read, written
+from emulator.recording.wire_file import FOLDER, SUFFIX, WireRecord, written
 from emulator.records import struct
 
 MAX_SLUG = 60
@@ -92,7 +92,7 @@ class Recordings:
 
 
 def questions_in(folder: Path) -> Iterator[tuple[str, Question]]:
-    """Returns the recordings of a folder or a file by their digests; other files are ignored."""
+    """Yields the recordings of a folder or a file by their digests; other files are ignored."""
     for path in [folder] if folder.is_file() else sorted(folder.glob("*.yaml")):
         try:
             document = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -112,16 +112,6 @@ def _question(path: Path, rule: dict[str, Any]) -> Question:
     answers: Any = rule.get("replies") if isinstance(rule.get("replies"), list) else [own]
     rest = {name: value for name, value in rule.items() if name not in ("reply", "error", "wire", "replies")}
     return Question(path, rest, [dict(answer) for answer in answers or [] if isinstance(answer, dict)])
-
-
-def wires_in(folder: Path) -> Iterator[tuple[str, int, WireRecord]]:
-    """Yields every recorded answer of a folder: the digest of its question, its number from 1, and the exchange."""
-    for digest, question in questions_in(folder):
-        for number, path in enumerate(question.wires, 1):
-            try:
-                yield digest, number, read(path)
-            except (OSError, WireFileError):
-                continue
 
 
 def slug(text: str) -> str:

@@ -60,7 +60,7 @@ class Follower:
         self._has_head = False
 
     def feed(self, data: bytes, at: float) -> None:
-        """The pieces that have arrived, with their times."""
+        """Parses bytes that arrived at this time."""
         if self.is_over:
             return  # nothing is expected after a complete response
         self._raw.append(Segment(at, data))

@@ -7,19 +7,13 @@ import orjson
 
 from emulator.dialects.base import WireShape
 from emulator.dialects.turns import Turn
-from emulator.providers import PROVIDERS
+from emulator.providers import PROVIDERS, shape_of
 from emulator.recording.wire_file import WireRecord
 from emulator.request import HttpRequest
 
 MARKUP = ("{{", "{%", "{#")
 """The markers of templates in a scenario's text."""
 MAX_NAME = 72
-
-
-def shape_of(provider: str, dialect: str) -> WireShape | None:
-    """Returns the wire shape of an endpoint; None if it is unknown."""
-    vendor = PROVIDERS.get(provider)
-    return vendor().speaking(dialect) if vendor is not None and dialect else None
 
 
 def natives_of(wire: WireRecord, shape: WireShape) -> list[dict[str, Any]]:

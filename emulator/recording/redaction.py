@@ -99,7 +99,7 @@ def spans(text: str, redaction: Redaction, key: str | None) -> list[tuple[int, i
 
 
 def _found(source: str, text: str) -> Iterator[tuple[int, int]]:
-    """Returns the matches of one of the user's regexes. Raises TimeoutError if it takes too long."""
+    """Yields the matches of one of the user's regexes. Raises TimeoutError if it takes too long."""
     for match in _own(source).finditer(text, timeout=TIMEOUT):
         if match.start() < match.end():
             yield match.span()
@@ -241,7 +241,7 @@ def _text_edits(body: bytes, redaction: Redaction, key: str | None) -> list[Edit
 
 
 def _stream_edits(body: bytes, redaction: Redaction, key: str | None, shape: WireShape) -> list[Edit]:
-    """Yields an edit for each event that contains a secret or a part of one."""
+    """Returns an edit for each event that contains a secret or a part of one."""
     frames: list[tuple[int, bytes, Event | None]] = []
     position = 0
     for number, part in enumerate(shape.split(body)):

@@ -139,7 +139,7 @@ class Tape:
     is_too_long: bool = False
 
     def add(self, data: bytes, at: float) -> None:
-        """Yields the pieces with their times."""
+        """Adds bytes that arrived at this time."""
         self.size += len(data)
         self.ended_at = at
         if self.size > MAX_KEPT:

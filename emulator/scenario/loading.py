@@ -36,7 +36,7 @@ def read(path: Path, *, shown: str | None = None) -> Document:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        _refuse(shown, hinted("no such file", path.name, _neighbours(path)))
+        _refuse(shown, hinted("no such file", path.name, _neighbors(path)))
     except PermissionError:
         _refuse(shown, "cannot read this file: permission denied")
     except OSError as error:
@@ -82,7 +82,7 @@ def _decoded(raw: bytes, shown: str) -> str:
         _refuse(shown, f"the byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8", line, column)
 
 
-def _neighbours(path: Path) -> list[str]:
+def _neighbors(path: Path) -> list[str]:
     try:
         return [entry.name for entry in path.parent.iterdir() if entry.suffix.lower() in _NOTATIONS]
     except OSError:

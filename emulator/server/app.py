@@ -22,8 +22,7 @@ from emulator.server.heads import HOSTS, Heads, RequestHead
 from emulator.server.playback import Receive, Send, play
 from emulator.server.players import Players
 from emulator.server.protocol import HANDLE
-from emulator.server.strays import misframed, without_endpoint, without_provider
-from emulator.server.strays import refused as turned_away
+from emulator.server.strays import misframed, turned_away, without_endpoint, without_provider
 from emulator.server.uvicorn_adapter import Scope
 from emulator.state.exchanges import Exchange, came_on
 from emulator.state.namespace import Namespace
@@ -162,7 +161,7 @@ class App:
                 plan = await plan
             try:
                 if pending.is_for_a_page:
-                    plan = replace(plan, answer=opened(plan.answer))
+                    plan = replace(plan, answer=with_cors_headers(plan.answer))
                 exchange = plan.exchange
                 came_on(exchange, scope["state"][HANDLE].record)
                 exchange.planned = plan.answer
@@ -324,7 +323,7 @@ def too_large(http_request: HttpRequest, namespace: Namespace) -> PlannedRespons
     return refused(http_request, namespace, ErrorReply(name="too_large", headers={"connection": "close"}))
 
 
-def opened(answer: Any) -> Any:
+def with_cors_headers(answer: Any) -> Any:
     """Adds CORS headers for pages of any origin."""
     own: tuple[Header, ...] = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"*"))
     if isinstance(answer, PlannedBody):

@@ -11,7 +11,7 @@ from emulator.engine import PlannedResponse
 from emulator.server.app import App, began, ended
 from emulator.state.blanks import Recollection
 from emulator.state.exchanges import Exchange
-from emulator.state.replies import Reply
+from emulator.state.store_reply import StoreReply
 
 Result = PlannedResponse | tuple[Recollection, Exchange]
 """What to send; a cached answer may be sent as text."""
@@ -26,7 +26,7 @@ class Awaiting:
         self,
         app: App,
         coroutine: Coroutine[Any, Any, Result],
-        future: "Future[Any] | Reply[Any]",
+        future: "Future[Any] | StoreReply[Any]",
         finish: Callable[[Result], None],
         hand_on: Callable[[Coroutine[Any, Any, Result], Any], None],
     ) -> None:
@@ -37,7 +37,7 @@ class Awaiting:
         self._finish = finish
         self._hand_on = hand_on
         future._asyncio_future_blocking = False  # as a task does with its futures
-        if isinstance(future, Reply):
+        if isinstance(future, StoreReply):
             future.then(self._go_on)
         else:
             future.add_done_callback(self._go_on)
@@ -47,7 +47,7 @@ class Awaiting:
         """Leaves the rest to a task."""
         coroutine, self._coroutine = self._coroutine, None
         assert coroutine is not None  # once it goes on, nobody can reach this
-        if isinstance(self._future, Reply):
+        if isinstance(self._future, StoreReply):
             self._future.then(None)
         else:
             self._future.remove_done_callback(self._go_on)

@@ -1,7 +1,7 @@
 """Memory of a worker that outlives it: the parent makes it before it forks, and any worker can read it.
 
 A box has two halves. One of them is valid: a log of what its worker would leave behind. The other one is where the log
-is written anew, without what is no longer needed, until that takes the place of the first. Writing is copying: no
+is rewritten, without what is no longer needed, until that takes the place of the first. Writing is copying: no
 system call, and what was written is there even if the worker is killed in the next moment."""
 
 import contextlib
@@ -82,7 +82,7 @@ class Boxes:
     """The boxes of all workers, more than are used at the same time: that of a killed one is kept until it is read."""
 
     def __init__(self, workers: int, most_bytes: int) -> None:
-        """most_bytes: of all their journals, which one worker may have to itself."""
+        """most_bytes: the limit for all journals together, which one worker may use up alone."""
         try:
             self._boxes = _boxes(workers, most_bytes)
         except OSError:  # a system that reserves even what is never written to

@@ -49,7 +49,7 @@ class Frame:
 
 
 def take_frames(buffer: bytearray) -> list[Frame]:
-    """Removes and yields the complete frames at the beginning of a buffer."""
+    """Removes and returns the complete frames at the beginning of a buffer."""
     frames, start = [], 0
     while len(buffer) - start >= HEAD.size:
         size, kind, to, sender, call, order = HEAD.unpack_from(buffer, start)

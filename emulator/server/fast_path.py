@@ -35,7 +35,7 @@ from emulator.state.blanks import Recollection
 from emulator.state.compiled import CompiledScenario
 from emulator.state.exchanges import Exchange, came_on
 from emulator.state.namespace import Namespace
-from emulator.state.replies import Reply
+from emulator.state.store_reply import StoreReply
 from emulator.wire import Playback
 
 Value = TypeVar("Value")
@@ -217,7 +217,7 @@ class FastPath:
         except StopIteration as stop:
             begun.finish(stop.value)
         else:
-            if store is not None and isinstance(awaited, Future | Reply):
+            if store is not None and isinstance(awaited, Future | StoreReply):
                 protocol.ongoing = Awaiting(app, coroutine, awaited, begun.finish, begun.hand_on)
             else:
                 begun.hand_on(coroutine, awaited)
@@ -324,7 +324,7 @@ def _rest(coroutine: Coroutine[Any, Any, Value], awaited: Any) -> Generator[Any,
     while True:
         try:
             sent = yield awaited
-        except BaseException as error:  # the task was cancelled
+        except BaseException as error:  # the task was canceled
             go_on: Callable[[], Any] = partial(coroutine.throw, error)
         else:
             go_on = partial(coroutine.send, sent)

@@ -1,4 +1,4 @@
-"""The way of a token: most frames of most streams are sent here, one at a time."""
+"""The hot path: most frames of most streams are sent here, one at a time."""
 
 import asyncio
 from array import array

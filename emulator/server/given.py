@@ -52,19 +52,19 @@ class Given:
         self._connection = connection
         self._key = partial(shared_key, connection)
 
-    async def word(self, given: bytes) -> bytes:
+    async def token(self, given: bytes) -> bytes:
         """Returns the token that exists as long as the store's data does. If there is none, writes a new one with
         this replica's configuration (`given`). Raises StoreGone.
         """
         keys = (self._key("word"), self._key("given"))
         script = self._connection.client.eval(FOUND, 2, *keys, secrets.token_hex(8), given, _padded(0))
-        word: bytes = await reply(self._connection, script)
-        return word
+        token: bytes = await reply(self._connection, script)
+        return token
 
-    async def still(self, word: bytes) -> bool:
+    async def has_token(self, token: bytes) -> bool:
         """Whether the store has this token. Raises StoreGone."""
         found: bytes | None = await reply(self._connection, self._connection.client.get(self._key("word")))
-        return found == word
+        return found == token
 
     async def snapshot(self) -> Snapshot:
         """Returns the last snapshot. Raises StoreGone."""

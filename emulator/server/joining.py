@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import orjson
 
 from emulator.clock import Clock, wait_until
+from emulator.control.controlled import TAKE_OVER
 from emulator.errors import StoreGone
 from emulator.server.conversation import Answers
 from emulator.server.given import Given, Snapshot
@@ -17,15 +18,13 @@ logger = logging.getLogger("emulator")
 
 SAVE_INTERVAL = 1.0
 """Seconds between a change and its snapshot."""
-TAKE_OVER = orjson.dumps({"take_over": True})
-"""Asks a replica for its configuration."""
 
 
 class Joining:
     """A replica's membership and its part in the shared configuration."""
 
     def __init__(self, given: Given, answers: Answers, clock: Clock) -> None:
-        self.word = b""
+        self.token = b""
         """Identifies the store's data: it is the same as long as this token is there. Empty: not joined yet."""
         self.has_joined = asyncio.Event()
         self.ask_others: Callable[[], Awaitable[bytes]] | None = None
@@ -58,7 +57,7 @@ class Joining:
 
     async def look(self) -> None:
         """Checks whether the store still has the same data. Raises StoreGone."""
-        if self.word and not await self._given.still(self.word):
+        if self.token and not await self._given.has_token(self.token):
             self.has_joined.clear()
         if not self.has_joined.is_set():
             self.soon()
@@ -66,15 +65,15 @@ class Joining:
     async def _join(self) -> None:
         """Joins for the first time, or after the store was gone."""
         try:
-            word = await self._given.word(self._taken() if self.word else b"")
-            is_first, has_lost = not self.word, word != self.word
+            token = await self._given.token(self._taken() if self.token else b"")
+            is_first, has_lost = not self.token, token != self.token
             if is_first:
                 self._adopt(await self._others() or await self._given.snapshot())
             elif has_lost:
                 await self._agree()
             elif (snapshot := await self._given.snapshot()).trimmed > self._answers.order:
                 self._adopt(snapshot)
-            self.word = word
+            self.token = token
             assert self.then is not None
             await self.then(has_lost and not is_first)
             self.has_joined.set()

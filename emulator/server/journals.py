@@ -120,7 +120,7 @@ class Journals:
         self._connection = connection
         self._owner = str(owner)
         self._key = partial(shared_key, connection)
-        self.word = b""
+        self.token = b""
         """The token of the store's data that this replica has joined."""
         self.complete: Callable[[], Awaitable[None]]
         """Writes down what replicas that are gone have left; called before reading. Set once, as all starts."""
@@ -132,7 +132,7 @@ class Journals:
         """Writes a batch once, even if it is retried; `member`: for another replica that is gone. Returns a negative
         number if nothing was written: NOT_JOINED or TAKEN. Raises StoreGone.
         """
-        if not self.word:
+        if not self.token:
             return NOT_JOINED
         address, client = self._connection.address, self._connection.client
         before, after = address.key("\0", NAME).split("\0")
@@ -144,7 +144,7 @@ class Journals:
             before,
             after,
             *limits,
-            self.word,
+            self.token,
             str(batch.known),
             str(batch.reaches),
         ]
@@ -191,7 +191,7 @@ class Journals:
         return await self.stored_rows(namespace, after)
 
     async def stored_rows(self, namespace: str, after: bytes = b"") -> list[Kept]:
-        """The same, without what replicas have left that are gone. Raises StoreGone."""
+        """The same, without what replicas that are gone have left. Raises StoreGone."""
         start = b"(" + after if after else b"-"
         client = self._connection.client
         entries, words = await reply(self._connection, client.eval(LIST, 1, self._journal(namespace), start))
@@ -249,7 +249,7 @@ class Journals:
                     future.set_result(None)
 
     def changed(self, namespace: str) -> asyncio.Future[None]:
-        """Returns once a journal has new exchanges."""
+        """Returns a future that is done once a journal has new exchanges."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._watchers.setdefault(namespace, set()).add(future)
         future.add_done_callback(lambda _: self._forget(namespace, future))

@@ -31,7 +31,7 @@ MAX_BATCH, MAX_BATCH_BYTES = 200, 2 * 2**20
 TURN = 0.001
 """Seconds of work before the event loop gets a turn."""
 SHARE, SHARE_OF_MANY = 127.0, 3.0
-"""Seconds of rest for each second of serializing exchanges, unless a reader waits; and if many exchanges wait."""
+"""Seconds of rest for each second of serializing exchanges, unless a reader waits: usually, and while many wait."""
 MANY = 5000
 MIN_REST, MAX_REST = 0.02, 2.0
 """The minimum of that rest, since each batch is a message to the store and to every replica; and the maximum."""

@@ -112,7 +112,7 @@ async def _play(
         return player.playback
     afterwards = player.afterwards if player.playback.ended == "complete" else None
     lingers = afterwards is not None and afterwards.idle is not None and afterwards.next != "answer"
-    await _settle(cycle, is_last and not lingers, lingers=lingers)
+    await _finish_cycle(cycle, is_last and not lingers, lingers=lingers)
     if afterwards is not None and not handle.is_lost:
         handle.prepare(afterwards, clock)
     return player.playback
@@ -121,7 +121,7 @@ async def _play(
 async def _to_its_end(player: Player, players: Players) -> None:
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     try:
-        player.join(players, lambda: None if done.done() else done.set_result(None))  # the task may be cancelled
+        player.join(players, lambda: None if done.done() else done.set_result(None))  # the task may be canceled
         await done
     finally:
         player.leave(players)
@@ -145,7 +145,7 @@ class _Mute:
 
 
 class _Parting:
-    """Returns the transport of a protocol, or a wrapper if its close waits for the client's end."""
+    """A protocol's transport whose `close` first reads what the client still sends."""
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
@@ -159,7 +159,7 @@ class _Parting:
         return getattr(self._protocol.transport, name)
 
 
-async def _settle(cycle: Cycle, is_last: bool, *, lingers: bool) -> None:
+async def _finish_cycle(cycle: Cycle, is_last: bool, *, lingers: bool) -> None:
     """Lets uvicorn finish an answer that was written past it: then it takes the connection's next request, or closes
     it after the last one.
     """
@@ -168,9 +168,9 @@ async def _settle(cycle: Cycle, is_last: bool, *, lingers: bool) -> None:
     await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def settle(cycle: Cycle) -> None:
+async def finish_cycle(cycle: Cycle) -> None:
     """The same for an answer without a player, on a connection that stays open."""
-    await _settle(cycle, False, lingers=False)
+    await _finish_cycle(cycle, False, lingers=False)
 
 
 def finish_records(cycle: Cycle) -> None:
@@ -236,7 +236,7 @@ def send_recollection(recollection: Recollection, start: float, clock: Clock, ha
 
 
 class _DefaultLines:
-    """Returns the lines of the server's own headers, which come first and change once a second."""
+    """The lines of the server's own headers, which come first and change once a second."""
 
     def __init__(self) -> None:
         self._headers: Sequence[Header] = ()

@@ -162,7 +162,7 @@ class Player(FramePlayer):
         return not isinstance(self.clock, WallClock) or self.last_due() <= self.clock.now() + seconds
 
     def finish(self, ended: Ended, now: float | None = None) -> None:
-        """now: the time before its last bytes were sent. Whoever has these may ask again, elsewhere, at once."""
+        """Ends the answer. now: the time before its last bytes were sent; a client that has them may ask elsewhere."""
         if not self.is_over:  # pragma: no branch - a client may leave before the task of its answer runs again
             self.playback, self.is_over = self.progress(), True
             self.playback.ended = ended

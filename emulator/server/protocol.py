@@ -49,7 +49,7 @@ class ListenerControl(Protocol):
     """Control over the server's listening sockets."""
 
     numbers: Iterator[int]
-    """Returns the next number of a connection, counted from 1."""
+    """The numbers of connections, counted from 1."""
 
     def refuse(self, seconds: float) -> None:
         """Stops listening for this long."""

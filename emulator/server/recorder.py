@@ -22,7 +22,7 @@ from emulator.request import HttpRequest
 from emulator.scenario.sources import is_scenario
 from emulator.server.app import App, answer_with
 from emulator.server.keeping import Asked, Counts, Keeper, Say, Seen
-from emulator.server.playback import Send, settle
+from emulator.server.playback import Send, finish_cycle
 from emulator.server.protocol import HANDLE, ConnectionHandle
 from emulator.server.relaying import (
     Connections,
@@ -146,7 +146,7 @@ class Recorder:
         relay.kept.add_done_callback(partial(_note, app, namespace, exchange, asked))
 
     def _say_once(self, message: str) -> None:
-        """Report why the upstream is not reached, once until it is reached again: each request that needs it is in the
+        """Reports why the upstream is not reached, once until it is reached again: each request that needs it is in the
         log anyway."""
         if message != self._unreachable:
             self.say(message)
@@ -158,7 +158,7 @@ class Recorder:
             self._connections.forget(relay.handle)
             cycle.disconnected = True
             return
-        await settle(cycle)
+        await finish_cycle(cycle)
 
     async def _refuse(
         self, app: App, http_request: HttpRequest, namespace: Namespace, scope: Scope, send: Send

@@ -1,5 +1,4 @@
-"""Writes down what replicas have left in the store that were killed: exchanges of which clients may already have the
-answers."""
+"""Writes down what killed replicas have left in the store: exchanges whose answers clients may already have."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -8,7 +7,7 @@ from functools import partial
 from emulator.clock import WallClock
 from emulator.offload import Pool
 from emulator.server.bus import Bus
-from emulator.server.journals import SPOOLS, Batch, Journals, Reach, Written, spool_names
+from emulator.server.journals import NOT_JOINED, SPOOLS, Batch, Journals, Reach, Written, spool_names
 from emulator.server.outbox import in_words
 from emulator.server.sent_totals import SentTotals
 from emulator.server.stored import reply, shared_key
@@ -38,7 +37,7 @@ class Recovery:
         """When nothing more was found of each replica that is gone."""
 
     async def look(self) -> None:
-        """Writes down everything that replicas have left that are gone now. Raises StoreGone."""
+        """Writes down everything that replicas that are gone have left. Raises StoreGone."""
         client = self._connection.client
         members = {int(name) for name in await reply(self._connection, client.hkeys(self._key(SPOOLS)))}
         if members - {self._bus.member}:
@@ -47,7 +46,7 @@ class Recovery:
                     self._empty_since.pop(member, None)
 
     async def forget(self, member: int) -> None:
-        """Removes the spool of a replica of which everything is written down. Raises StoreGone."""
+        """Removes a replica's spool once all of it is written down. Raises StoreGone."""
         pipe = self._connection.client.pipeline(transaction=True)
         pipe.hdel(self._key(SPOOLS), str(member))
         pipe.delete(*[self._key(name) for name in spool_names(member)])
@@ -77,7 +76,7 @@ class Recovery:
                 highest[name] = max(each.number, highest.get(name, 0))
             if highest:
                 self.on_written(highest)
-        return done != -1
+        return done != NOT_JOINED
 
     async def _left_by(self, member: int) -> tuple[Reach | None, Entries, list[bytes]]:
         pipe = self._connection.client.pipeline(transaction=True)

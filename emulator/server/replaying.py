@@ -91,7 +91,7 @@ def _fill(exchange: Exchange, row: Row) -> None:
 
 
 def steps_of(row: Row) -> Iterator[Step]:
-    """Returns a recorded answer as it was sent."""
+    """Yields the steps of a recorded answer, as it was sent."""
     response, frames = row["response"], [frame for frame in row["frames"] if frame["sent"] is not None]
     body = b64decode(response["body_base64"]) if response.get("body_base64") else response["text"].encode()
     first = frames[0]["sent"] if frames else 0.0

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import orjson
 
 from emulator.clock import Clock, wait_until
+from emulator.control.controlled import TAKE_OVER
 from emulator.errors import StoreGone
 from emulator.server.broker import ALL, ANSWER, CALL, GONE, JOINED, Frame
 from emulator.server.bus import Bus
 from emulator.server.conversation import Conversation, Question
 from emulator.server.given import Given
-from emulator.server.joining import TAKE_OVER, Joining
+from emulator.server.joining import Joining
 from emulator.server.journals import SPOOLS, spool_names
 from emulator.server.stored import stop
 from emulator.state.redis_connection import RedisConnection
@@ -73,7 +74,7 @@ class Replicas:
         def act(message: bytes) -> "bytes | Awaitable[bytes] | AsyncIterator[bytes]":
             if message == HEARD:
                 return b""
-            if message == TAKE_OVER and not self.joining.word:
+            if message == TAKE_OVER and not self.joining.token:
                 return b'{"order":0,"given":{}}'  # it has not taken over anything itself
             return handle(message)
 
@@ -182,7 +183,7 @@ class Replicas:
     async def look(self) -> None:
         """Acts on the new calls in the stream. Raises StoreGone."""
         async with self._looking:
-            while self.joining.word and (calls := await self._given.since(self._talk.answers.received)):
+            while self.joining.token and (calls := await self._given.since(self._talk.answers.received)):
                 for each in calls:
                     self._talk.on_frame(Frame(CALL, ALL, each.sender, each.call, each.order, each.message))
 
@@ -209,7 +210,7 @@ async def _beat(replicas: Replicas, connection: RedisConnection, clock: Clock) -
         if not connection.is_gone:
             with contextlib.suppress(StoreGone):
                 await replicas.bus.beat((*KEPT, *spool_names(replicas.bus.member)))
-                if replicas.joining.word:
+                if replicas.joining.token:
                     await replicas.complete()
                 await replicas.joining.look()
                 await replicas.look()

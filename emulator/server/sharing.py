@@ -85,7 +85,7 @@ class Sharing:
         self._numbers.heard(max(highest.values()))
 
     async def _on_joined(self, has_lost: bool) -> None:
-        if has_lost or not self.journals.word:
+        if has_lost or not self.journals.token:
             await self._numbers.start()
         name, member = shared_key(self._connection, SPOOLS), str(self.replicas.bus.member)
         await reply(self._connection, self._connection.client.hsetnx(name, member, str(self._outbox.reach)))
@@ -96,4 +96,4 @@ class Sharing:
             evidence.set_salt(kept)
         if has_lost:
             self._outbox.again([each.journal for each in self._app.namespaces])
-        self.journals.word = self.replicas.joining.word
+        self.journals.token = self.replicas.joining.token

@@ -40,7 +40,7 @@ def misframed(scope: Mapping[str, Any]) -> tuple[int, str] | None:
     return None if version == "1.0" else (400, "The request has no Host header. HTTP/1.1 requires one.")
 
 
-def refused(
+def turned_away(
     http_request: HttpRequest,
     namespace: Namespace,
     status: int,

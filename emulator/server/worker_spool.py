@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from emulator.server.app import App
 
 MIN_USED, MAX_UNUSED = 4 * 2**20, 16 * 2**20
-"""A log is written anew when it has twice the bytes that were needed last time: at least so many, or at most so many
-more."""
+"""A log is rewritten when it has doubled since the last rewrite: not below the first number of bytes, and at the latest
+when it has grown by the second."""
 LOOK_INTERVAL = 0.5
 """Seconds until it is checked whether other workers need the bytes that a journal has beyond its share."""
 STEP = 4
-"""The most exchanges that are written anew for each new one."""
+"""The most exchanges that are rewritten for each new one."""
 OTHER_TEMPLATES = 2**31
-"""The number of the first template of what is written anew, so that it differs from those of new exchanges."""
+"""The number of the first template of a rewrite, so that it differs from those of new exchanges."""
 ENDED, OPEN, CHANGED, CLEARED, TOTALS = range(5)
 """What is in a log: an exchange that is over, is open, or was changed when it was over; the end of a namespace's
 earlier exchanges; the totals of everything before.
@@ -40,12 +40,12 @@ _FRAME = Struct("=IB")
 
 
 class _Log:
-    """What one worker leaves behind, in its box. What is still needed is written anew now and then, a little at a time;
+    """What one worker leaves behind, in its box. What is still needed is rewritten now and then, a little at a time;
     whatever comes meanwhile goes to both halves."""
 
     def __init__(self, app: "App", box: Box, owner: int) -> None:
         self.packer = Packer(is_private=True)
-        """Packs what is put next. It refers to what is in the log by then, so `make_space` comes first."""
+        """Packs the next record. A record may refer to earlier ones in the log, so call `make_space` before packing."""
         self._app = app
         self._box = box
         self._which = 0
@@ -53,22 +53,22 @@ class _Log:
         self._used = 0
         """The bytes in it."""
         self._moving: Iterator[Exchange] | None = None
-        """The exchanges that are still to be written anew."""
+        """The exchanges that are still to be rewritten."""
         self._mover = self.packer
         self._limit = MIN_USED
         self._spare = box.half // 10
-        """The bytes that stay free in each half for the next record, far more than any has since bodies are cut; and as
-        many again when it has just been written anew."""
+        """The bytes that stay free in each half for the next record, far more than one needs, as bodies are truncated;
+        a rewrite leaves twice as many."""
         self._full = box.half - self._spare
         box.reset(owner)
         box.publish(0)
 
     def make_space(self) -> bool:
-        """Makes space for what is packed next. Returns whether it had to write everything anew for that: all that the
+        """Makes space for what is packed next. Returns whether it had to rewrite everything for that: all that the
         journals have and the totals have counted by now."""
         if self._used <= self._full:
             return False
-        self.write_anew(restarts=False)
+        self.rewrite(restarts=False)
         return True
 
     def put(self, kind: int, data: bytes) -> None:
@@ -79,7 +79,7 @@ class _Log:
             self._box.append(1 - self._which, frame)
 
     def go_on(self) -> None:
-        """Writes some exchanges anew, if it is time."""
+        """Rewrites some exchanges, if it is time."""
         if self._moving is None:
             if self._used > self._limit:
                 self._start_moving()
@@ -88,8 +88,9 @@ class _Log:
             if self._moving is not None:
                 self._move_one()
 
-    def write_anew(self, emptied: Box | None = None, *, restarts: bool = True) -> None:
-        """Writes all that is needed anew. emptied: the box from which some of that comes; it is emptied then."""
+    def rewrite(self, emptied: Box | None = None, *, restarts: bool = True) -> None:
+        """Rewrites everything that is still needed. emptied: the box that some of it came from, which is emptied once
+        the rewrite is complete."""
         if restarts or self._moving is None:
             self._start_moving()
         while self._moving is not None:
@@ -103,7 +104,7 @@ class _Log:
         self._moving = iter([each for namespace in namespaces for each in namespace.journal])
 
     def _move_one(self, emptied: Box | None = None) -> None:
-        """Writes one exchange anew. After the last one, that half takes the place of the other."""
+        """Rewrites one exchange. After the last one, that half takes the place of the other."""
         assert self._moving is not None
         exchange = next(self._moving, None)
         if exchange is None:
@@ -115,7 +116,7 @@ class _Log:
                 self._keep_less()
 
     def _keep_less(self) -> None:
-        """Begins to write anew once more, and less: what is kept leaves no space for what comes."""
+        """Starts the rewrite again with fewer exchanges: what is kept would leave no space for new ones."""
         shelf = self._app.namespaces.shelf
         if shelf.bytes:  # open exchanges alone are not dropped
             shelf.shrink(shelf.bytes - shelf.bytes // 16)
@@ -191,7 +192,7 @@ class WorkerSpool:
         if left.totals is not None:
             self._app.totals = merged([self._app.totals.to_dict(), left.totals.to_dict()])
         self._box.journals = self._shelf.bytes
-        self._log.write_anew(box)
+        self._log.rewrite(box)
 
     def watch(self, clock: Clock) -> None:
         """Now and then drops what these journals have beyond their share, as far as those of others need it."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from emulator.state.memory_store import MemoryStore
-from emulator.state.replies import Reply
 from emulator.state.store import Amount, Change, Counted, Counting, Decision, Plan, Settlement, Snapshot
+from emulator.state.store_reply import StoreReply
 
 if TYPE_CHECKING:
     from emulator.server.channel import Channel
@@ -39,9 +39,9 @@ class WorkerStore:
         self.owner = owner_of(channel.index)
         self.fallback = MemoryStore()
 
-    def count(self, namespace: str, counting: Counting) -> Reply[Counted]:
+    def count(self, namespace: str, counting: Counting) -> StoreReply[Counted]:
         """The reply raises StoreGone."""
-        counted: Reply[Counted] = Reply(asyncio.get_running_loop())
+        counted: StoreReply[Counted] = StoreReply(asyncio.get_running_loop())
 
         def over(reply: "asyncio.Future[bytes]") -> None:
             if counted.done():

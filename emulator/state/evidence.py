@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.clock import unix_time
 from emulator.dialects.parameters import undeclared_in
+from emulator.providers import shape_of
 from emulator.request import HttpRequest
 from emulator.state.connections import body_digest
 from emulator.state.redaction import MIN_KEY, query_of, redacted_body
-from emulator.state.said import shape_of
 
 if TYPE_CHECKING:
     from emulator.state.exchanges import Exchange
@@ -37,7 +37,7 @@ def key_id(key: str | None) -> str | None:
 
 
 def leaks(http_request: HttpRequest) -> Iterator[str]:
-    """Returns the parts of a request (`url`, `body`) with a credential that belongs in a header."""
+    """Yields the parts of a request (`url`, `body`) with a credential that belongs in a header."""
     key = http_request.key
     path = http_request.sent_path or http_request.path
     shape = shape_of(http_request.provider, http_request.dialect)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from emulator.clock import unix_time
 from emulator.dialects.parameters import ignored_in
+from emulator.providers import shape_of
 from emulator.records import record, struct
 from emulator.reply import Usage
 from emulator.request import HttpRequest
@@ -28,13 +29,13 @@ from emulator.state.recorded import (
     steps_of,
 )
 from emulator.state.redaction import headers_of, query_of, redacted, redacted_body
-from emulator.state.said import said, shape_of
+from emulator.state.said import said
 from emulator.wire import MAX_MOMENTS, Data, PlannedBody, Playback, Raw, Step
 
 MAX_TEXT = 2048
+"""The most characters kept of a model's name, an error or a note."""
 MAX_PROMPT = 160
 """Characters of a prompt in lists."""
-"""The most characters kept of a model's name, an error or a note."""
 UNEXPLAINED = "unknown: the replica that answered is gone"
 OVERHEAD = 1024
 """The bytes of an exchange besides its request and response."""

@@ -42,8 +42,8 @@ MINUTE = 60.0
 Value = TypeVar("Value")
 
 
-class Recent(Generic[Value]):
-    """Recently used values by key, in two generations: a full one replaces the older one. Values that are used again
+class Generations(Generic[Value]):
+    """Recently used values by key, in two generations: a full one replaces the older one. Values that are put again
     stay.
     """
 
@@ -75,9 +75,9 @@ class _Space:
     """The counters of one namespace."""
 
     values: dict[str, str] = field(default_factory=dict)
-    attempts: Recent[int] = field(default_factory=lambda: Recent(MAX_RECENT))
-    prefixes: Recent[float] = field(default_factory=lambda: Recent(MAX_RECENT))
-    tallies: Recent[list[float]] = field(default_factory=lambda: Recent(MAX_TALLIES))
+    attempts: Generations[int] = field(default_factory=lambda: Generations(MAX_RECENT))
+    prefixes: Generations[float] = field(default_factory=lambda: Generations(MAX_RECENT))
+    tallies: Generations[list[float]] = field(default_factory=lambda: Generations(MAX_TALLIES))
     leases: dict[str, dict[str, float]] = field(default_factory=dict)
     """When each lease ends, by quota."""
     order: int = 0

@@ -180,7 +180,7 @@ class Namespace:
         return added[position].id if position < len(added) else f"rule-{position - len(added)}"
 
     def learn(self, identity: bytes, attempt: int) -> None:
-        """Returns how many times a request has arrived in all processes that share a store."""
+        """Notes how many times a request has arrived in all processes that share a store."""
         self._attempts[identity] = attempt
 
     def stored_for_one(self) -> ResponseStore:

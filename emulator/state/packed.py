@@ -1,5 +1,5 @@
-"""An exchange in a few microseconds as bytes that another process can read: what a process leaves behind that is
-killed.
+"""Packs an exchange, in a few microseconds, into bytes that another process can read: what a killed process leaves
+behind.
 
 Making the full record of an exchange takes longer than answering a known request. So the bytes of the request and of
 its answer are packed as they are, with the plain facts about them; whoever reads them makes the record. An answer that
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from emulator.providers import shape_of
 from emulator.reply import Usage
 from emulator.request import HttpRequest
 from emulator.state.blanks import BlankAnswer, Recollection
@@ -24,7 +25,6 @@ from emulator.state.evidence import key_id, leaks
 from emulator.state.exchanges import UNEXPLAINED, Exchange, Frames, frames_of
 from emulator.state.recorded import MAX_REQUEST_BYTES, RecordedResponse, Why
 from emulator.state.redaction import KEYS, headers_of, query_of, redacted, redacted_body
-from emulator.state.said import shape_of
 from emulator.wire import Ended, Header, PlannedBody, Playback
 
 LOST: Ended = "lost"

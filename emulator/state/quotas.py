@@ -61,7 +61,7 @@ def quota_of_plan(number: int, provider: str, allotment: Allotment) -> Quota:
 
 
 _OWN = Quota(-1, None, None, None, None, None, None)
-"""Returns the quota for a provider's own limit on a model, for the whole account."""
+"""Stands for a provider's own limit on a model, for the whole account."""
 
 
 @struct

@@ -18,8 +18,8 @@ from hiredis import ReplyError
 from emulator.errors import StoreGone
 from emulator.state.redis_connection import REPLY_TIMEOUT, RedisConnection
 from emulator.state.redis_link import Command, RedisLink
-from emulator.state.replies import Reply
 from emulator.state.store import Counted, Counting
+from emulator.state.store_reply import StoreReply
 
 logger = logging.getLogger("emulator")
 
@@ -77,7 +77,7 @@ class Counts:
     __slots__ = ("kinds", "words")
 
     def __init__(self) -> None:
-        self.kinds: dict[Counting, list[Reply[Counted]]] = {}
+        self.kinds: dict[Counting, list[StoreReply[Counted]]] = {}
         self.words: Command = ()
 
     def reply(self, packets: "Packets", answer: Any) -> None:
@@ -168,9 +168,9 @@ class Packets:
         self.put(step)
         return confirmed
 
-    def count(self, namespace: str, counting: Counting) -> Reply[Counted]:
+    def count(self, namespace: str, counting: Counting) -> StoreReply[Counted]:
         """Counts a request, together with all that arrive until the next packet is sent."""
-        counted: Reply[Counted] = Reply(self._loop)
+        counted: StoreReply[Counted] = StoreReply(self._loop)
         if self._connection.is_gone:
             counted.set_exception(self._connection.gone())
             return counted

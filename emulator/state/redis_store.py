@@ -16,7 +16,6 @@ from emulator.state.redis_commands import STORED, VALUES, Commands
 from emulator.state.redis_connection import RedisConnection
 from emulator.state.redis_link import Command
 from emulator.state.redis_packets import PATIENCE, Packets, Step, forget, text_of
-from emulator.state.replies import Reply
 from emulator.state.store import (
     LEASE_SECONDS,
     MAX_STORED_BYTES,
@@ -31,6 +30,7 @@ from emulator.state.store import (
     decision_of,
     read,
 )
+from emulator.state.store_reply import StoreReply
 from emulator.stored import MAX_STORED
 
 
@@ -62,7 +62,7 @@ class RedisStore:
             await asyncio.gather(self._renewing, return_exceptions=True)
         await self.packets.close()
 
-    def count(self, namespace: str, counting: Counting) -> Reply[Counted]:
+    def count(self, namespace: str, counting: Counting) -> StoreReply[Counted]:
         """Counts a request's attempt. The reply raises StoreGone, and soon, since the request doesn't need the
         store."""
         return self.packets.count(namespace, counting)

@@ -144,7 +144,7 @@ def fingerprint(sources: Sequence[Source], files: Sequence[Path]) -> bytes:
     state = blake2b()
     for path in files:
         state.update(b"\0%b\0%b" % (os.fsencode(path), _content(path)))
-    for name in (*_expanded(sources), *_neighbours(files)):
+    for name in (*_expanded(sources), *_neighbors(files)):
         state.update(b"\0%b" % os.fsencode(name))
     return state.digest()
 
@@ -190,7 +190,7 @@ def _expanded(sources: Sequence[Source]) -> list[str]:
     return found
 
 
-def _neighbours(files: Iterable[Path]) -> list[str]:
+def _neighbors(files: Iterable[Path]) -> list[str]:
     found: list[str] = []
     for folder in sorted({path.parent for path in files}):
         with contextlib.suppress(OSError, ValueError):

@@ -1,7 +1,6 @@
 """The content of an answer, parsed from its bytes as a client would."""
 
 from emulator.dialects.base import Meaning, WireShape
-from emulator.providers import PROVIDERS
 from emulator.records import record
 from emulator.state.redaction import events_of
 
@@ -18,12 +17,6 @@ class Said:
     """The id of the answer."""
     finishes: tuple[str, ...] = ()
     """The finish reason of each choice, as on the wire."""
-
-
-def shape_of(provider: str, dialect: str) -> WireShape | None:
-    """Returns the wire shape of an endpoint; None if it is unknown."""
-    vendor = PROVIDERS.get(provider)
-    return vendor().speaking(dialect) if vendor is not None and dialect else None
 
 
 def said(body: bytes, shape: WireShape, *, is_stream: bool) -> Said | None:

@@ -3,8 +3,7 @@
 A request is first matched on its own: the process that receives it determines whatever depends only on the request and
 the scenario. The rest is its `Plan`: plain data that says which counters matter and what follows from each of their
 values. A store executes it in one step and returns the `Decision`. So every store decides in the same way:
-`MemoryStore`
-in the parent of several workers, and a script in Redis, which does the same line for line (`store.lua`).
+`MemoryStore` in the parent of several workers, and a script in Redis, which does the same line for line (`store.lua`).
 
 A single server needs no plan: its namespaces count in their own memory.
 """
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from asyncio import Future
 
     from emulator.state.memory_store import MemoryStore
-    from emulator.state.replies import Reply
+    from emulator.state.store_reply import StoreReply
 
 Amount = list[int]
 """Money in units of 1e-18 USD, as two integers: `high * BASE + low`. Lua's floats represent both exactly."""
@@ -258,7 +257,7 @@ class Store(Protocol):
         """Whether every request uses it, even one that shares only the number of its attempt."""
         ...
 
-    def count(self, namespace: str, counting: Counting) -> "Reply[Counted]":
+    def count(self, namespace: str, counting: Counting) -> "StoreReply[Counted]":
         """Counts a request that can do without the store. The reply raises StoreGone."""
         ...
 

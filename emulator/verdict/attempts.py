@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from emulator.dialects.base import WireShape
 from emulator.dialects.turns import Answer, Turn, error_in
+from emulator.providers import shape_of
 from emulator.records import record
-from emulator.state.said import shape_of
 
 Row = Mapping[str, Any]
 """An exchange in the form of `Exchange.details()` and `journal/export`."""

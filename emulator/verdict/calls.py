@@ -34,7 +34,7 @@ class Call:
         return self.attempts[-1]
 
     def pairs(self) -> Iterator[tuple[Attempt, Attempt]]:
-        """Returns each attempt with the next one to the same target: a fail-over is not a retry."""
+        """Yields each attempt with the next one to the same target: a fail-over is not a retry."""
         newest: dict[object, Attempt] = {}
         for attempt in self.attempts:
             if attempt.target in newest:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recording_server import byte_server, everything_in, recording
 
 from emulator import Emulator
-from emulator.recording.readable import shape_of
+from emulator.providers import shape_of
 from emulator.recording.redaction import Redaction, applied, redacted_body
 
 OWN = "Bearer-less-own-key-000001"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from emulator.recording.readable import shape_of
+from emulator.providers import shape_of
 from emulator.recording.redaction import Redaction, applied, redacted_body, redacted_text
 
 KEY = "sk-live-1234567890"

@@ -10,7 +10,7 @@ import yaml
 from emulator.errors import ScenarioError, UsageError
 from emulator.recording.comparing import recorded_at
 from emulator.recording.files import write_whole
-from emulator.recording.folder import questions_in, wires_in
+from emulator.recording.folder import questions_in
 from emulator.recording.readable import readable
 from emulator.recording.wire_file import Segment, WireFileError, WireRecord, parsed, read, written
 from emulator.scenario.models import AnswerModel
@@ -100,7 +100,6 @@ def test_a_folder_s_other_files_and_unreadable_answers_are_passed_over(tmp_path:
     ((digest, question),) = questions_in(tmp_path)
     assert (digest, question.path, question.rule) == ("abc", path, {"name": "r", "match": {"recorded": "abc"}})
     assert question.answers == [{"wire": "a.wire"}, {"wire": "gone.wire"}]
-    assert list(wires_in(tmp_path)) == [("abc", 1, WIRE)]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_every_finding_quotes_the_sentence_that_it_rests_on(check: Check) -> Non
 def test_what_is_unknown_says_what_it_needs(client: Client) -> None:
     client.namespace.faults.next("truncate:after_tokens=2")
     client.post()
-    needs = "the next request of this conversation, or an acknowledgement"
+    needs = "the next request of this conversation, or an acknowledgment"
     unknown = [{"code": "truncated_stream_accepted", "exchanges": [1], "needs": needs}]
     assert client.verdict().to_dict() == {"findings": [], "unknown": unknown}
 

@@ -1,4 +1,4 @@
-"""Acknowledgements in headers, errors in streams, and the forms of a verdict with many findings."""
+"""Acknowledgments in headers, errors in streams, and the forms of a verdict with many findings."""
 
 import xml.etree.ElementTree as xml
 from collections.abc import Iterator
@@ -49,17 +49,17 @@ def test_a_client_that_calls_a_stream_with_an_error_complete_is_found(namespace:
     assert found(namespace) == [("error_event_ignored", (1,))]
 
 
-def test_an_acknowledgement_by_number_that_it_has_failed_is_no_finding(namespace: NamespaceClient) -> None:
+def test_an_acknowledgment_by_number_that_it_has_failed_is_no_finding(namespace: NamespaceClient) -> None:
     namespace.faults.next("error_event:after_tokens=2")
     ask(namespace)
     ask(namespace, "Another", **{"X-Emulator-Acknowledge": "1=failed, 2=complete"})
     assert found(namespace) == []
 
 
-def test_an_acknowledgement_that_is_not_one_is_refused(namespace: NamespaceClient) -> None:
+def test_an_acknowledgment_that_is_not_one_is_refused(namespace: NamespaceClient) -> None:
     with pytest.raises(UsageError) as caught:
         namespace.acknowledge(1, "complete", usage="many")
-    assert str(caught.value).startswith("This is not a valid acknowledgement: ")
+    assert str(caught.value).startswith("This is not a valid acknowledgment: ")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ VERDICT = Verdict(
         *(Finding(MUST, (number,), f"mistake <{number}>\x01") for number in range(1, 6)),
         Finding(SHOULD, tuple(range(1, 10)), "a habit"),
     ),
-    tuple(Unknown(OTHER, (number,), "an acknowledgement") for number in range(1, 9)),
+    tuple(Unknown(OTHER, (number,), "an acknowledgment") for number in range(1, 9)),
     dict.fromkeys(range(1, 9), 200),
 )
 
@@ -123,5 +123,5 @@ def test_each_kind_of_finding_is_a_case_in_junit() -> None:
     assert skipped is not None
     assert failure.get("message") == "mistake <1>\ufffd"
     assert (output.text or "").startswith("SHOULD: exchanges 1, 2, 3, 4, 5, 6, 7, 8, 9: a habit\n")
-    assert skipped.get("message") == "unknown: needs an acknowledgement"
+    assert skipped.get("message") == "unknown: needs an acknowledgment"
     assert {name for name, value in root.items() if name == "failures" and value == "1"} == {"failures"}

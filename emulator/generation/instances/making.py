@@ -133,7 +133,7 @@ class _Choices:
         """The `if`s at this place. `holding` has the ids of those that are taken to hold; None: chance decides."""
 
     def branch(self, condition: JsonSchema, then: JsonSchema, otherwise: JsonSchema) -> JsonSchema:
-        """Returns what has to hold besides at an `if`."""
+        """Returns what must hold at an `if`: the condition with its `then`, or the `else`."""
         self.conditions.append(condition)
         if self.holding is None:
             return self.pick([both(condition, then), otherwise], lambda branch: 0)

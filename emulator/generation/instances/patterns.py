@@ -243,7 +243,7 @@ class Pattern:
         )
 
     def _padded(self, text: str, low: int, random: Random) -> list[str]:
-        """Yields the text as it is, and longer texts for an expression that need not match all of it."""
+        """Returns the text as it is, and longer texts for an expression that need not match all of it."""
         filling = "".join(random.choices(string.ascii_lowercase, k=max(0, low - len(text))))
         words = f" {filling[1:]}" if len(filling) > 1 else filling
         return [text + filling, filling + text, text + words] if filling else [text]

@@ -57,7 +57,7 @@ def _formed(form: str, low: int, high: int, random: Random) -> str:
 
 
 def _patterned(patterns: list[str], low: int, high: int, random: Random, fuel: Fuel) -> str:
-    """Yields candidates for several patterns: a string for one of them, or strings for all of them, concatenated."""
+    """Returns a candidate for several patterns: a string for one of them, or strings for all of them, concatenated."""
     first = random.choice(patterns)
     text = pattern_of(first, fuel).write(low, high, random, fuel)
     if len(patterns) > 1 and random.random() < 0.6:

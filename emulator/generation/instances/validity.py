@@ -48,7 +48,7 @@ class SchemaDocument:
         return self.references.resolve(keyword, str(reference), self.references.base_of(schema) or scope[-1], scope)
 
     def referred(self, schema: Mapping[str, Any]) -> list[JsonSchema]:
-        """Yields what the references of the schema refer to here."""
+        """Returns what the references of the schema refer to here."""
         return [self.follow(each, schema[each], schema, self.scope) for each in REFERENCES if each in schema]
 
     def fault(self, schema: JsonSchema, value: Any) -> str | None:

@@ -51,7 +51,7 @@ _ATTRIBUTES = {key: f"{key}_" if iskeyword(key) else key for key in CONDITIONS}
 
 
 def conditions(match: Any, normalize: Sequence[str], *, is_outermost: bool = False) -> Iterator[Condition[Any]]:
-    """Returns the conditions of a `Match`. A rule's own match that names no operation applies to completions."""
+    """Yields the conditions of a `Match`. A rule's own match that names no operation applies to completions."""
     yield from _each(match, tuple(normalize), (), is_outermost=is_outermost)
 
 

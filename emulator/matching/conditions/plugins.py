@@ -34,7 +34,7 @@ def brought(own: Sequence[str]) -> Mapping[str, type[Condition[Any]]]:
 
 
 def complaint_of(condition: Any, point: "EntryPoint") -> str | None:
-    """Yields the reasons why an object isn't a usable condition."""
+    """Returns why an object isn't a usable condition; None if it is one."""
     if not (isinstance(condition, type) and issubclass(condition, Condition)):
         return f"{point.value} is {condition!r}; expected a subclass of emulator.matching.conditions.base.Condition"
     missing = [fact for fact in ("key", "value_type", "__doc__") if not getattr(condition, fact, None)]

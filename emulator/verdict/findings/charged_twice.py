@@ -57,7 +57,7 @@ def _doubtful(evidence: Evidence) -> Iterator[Open]:
         if is_counted or (earlier.row["applied"] and not later.retry_count):
             yield Open(
                 numbers(earlier, later),
-                f"an acknowledgement of exchange {earlier.number}: whether the client treated it as a failure",
+                f"an acknowledgment of exchange {earlier.number}: whether the client treated it as a failure",
             )
 
 

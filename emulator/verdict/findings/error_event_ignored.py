@@ -34,7 +34,7 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
                 numbers(attempt, later), f"{what}; exchange {later.number} holds what came before it as an answer."
             )
         elif not after and call.last is attempt:
-            yield Open(numbers(attempt), "the next request of this conversation, or an acknowledgement")
+            yield Open(numbers(attempt), "the next request of this conversation, or an acknowledgment")
 
 
 CHECK = Check(

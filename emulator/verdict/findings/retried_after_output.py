@@ -28,7 +28,7 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
                 )
             elif not evidence.after(whole) and whole.text_understood is None and piece.acknowledged is None:
                 yield Open(
-                    numbers(piece, whole), "the next request of this conversation, or an acknowledgement with `text`"
+                    numbers(piece, whole), "the next request of this conversation, or an acknowledgment with `text`"
                 )
 
 

@@ -33,7 +33,7 @@ def _by_history(evidence: Evidence, attempt: Attempt, what: str) -> Iterator[Fou
             return
     call = next(call for call in evidence.calls if attempt in call.attempts)
     if not after and call.last is attempt:
-        yield Open(numbers(attempt), "the next request of this conversation, or an acknowledgement")
+        yield Open(numbers(attempt), "the next request of this conversation, or an acknowledgment")
 
 
 def holds(turn: Turn, piece: Turn) -> bool:

@@ -14,7 +14,7 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
         booked = (attempt.row["acknowledged"] or {}).get("usage")
         if booked is None:
             if attempt.is_left and attempt.output:
-                yield Open(numbers(attempt), "an acknowledgement with `usage`: the tokens that the client has counted")
+                yield Open(numbers(attempt), "an acknowledgment with `usage`: the tokens that the client has counted")
         elif booked.get("prompt", 0) < billed["prompt"] or (billed["completion"] and not booked.get("completion", 0)):
             yield Found(
                 numbers(attempt),

@@ -35,7 +35,7 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
                     numbers(attempt), f"Exchange {attempt.number} was whole ({end}); the client failed: {word[:120]}"
                 )
             elif not word:
-                yield Open(numbers(attempt), "the error that the client raised, in the acknowledgement's `error`")
+                yield Open(numbers(attempt), "the error that the client raised, in the acknowledgment's `error`")
     for call in evidence.calls:
         for earlier, later in call.pairs():
             is_said = earlier.acknowledged == "failed"  # its failure is checked above

@@ -18,7 +18,7 @@ INDENT = 10
 
 
 class Painter:
-    """Returns a function that colors text, if colors are on."""
+    """Colors text, if colors are on."""
 
     def __init__(self, is_colored: bool) -> None:
         self.is_colored = is_colored

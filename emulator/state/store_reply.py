@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 Value = TypeVar("Value")
 
 
-class Reply(Generic[Value]):
+class StoreReply(Generic[Value]):
     """Quacks like a future, so that tasks can also wait for it."""
 
     __slots__ = ("_asyncio_future_blocking", "_callbacks", "_error", "_is_done", "_loop", "_then", "_value")
