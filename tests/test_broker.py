@@ -44,20 +44,23 @@ class Parent:
         self.heard: dict[int, list[bytes]] = {}
         """The calls that each worker has answered."""
 
-    async def add(self, index: int, *, answers: bool = True) -> Channel:
+    async def add(self, index: int, *, answers: bool = True, serves: bool = True) -> Channel:
         sock, slot = self.broker.connect(index)
         boxes = cast(Boxes, None)
         channel = self.channels[index] = Channel(Member(index, sock, cast(Shared, None), 2, boxes, slot))
         await channel.start()
-        heard = self.heard[index] = list[bytes]()
-
-        def handle(message: bytes) -> Any:
-            heard.append(message)
-            return b"%d" % index if answers else asyncio.Event().wait()
-
-        channel.serve(handle)
+        self.heard[index] = []
+        if serves:
+            self.serve(index, answers=answers)
         await self.turn()
         return channel
+
+    def serve(self, index: int, *, answers: bool = True) -> None:
+        def handle(message: bytes) -> Any:
+            self.heard[index].append(message)
+            return b"%d" % index if answers else asyncio.Event().wait()
+
+        self.channels[index].serve(handle)
 
     async def turn(self) -> None:
         """Forwards what there is."""
@@ -102,6 +105,52 @@ def test_what_is_read_is_asked_again_if_a_worker_is_lost_meanwhile(is_write: boo
         return await parent.until(answer), parent.heard[1]
 
     assert ran(steps) == ([b"1"], [b"journal"] if is_write else [b"journal", b"journal"])
+
+
+def test_a_new_worker_asks_another_one_if_the_first_ends_before_it_answers() -> None:
+    async def steps(parent: Parent) -> Any:
+        await parent.add(1, answers=False)
+        await parent.add(2)
+        asking = await parent.add(3)
+        answer = asyncio.ensure_future(asking.ask_one(b"take over"))
+        await parent.turn()
+        parent.channels[1].close()
+        return await parent.until(answer), parent.heard[1], parent.heard[2]
+
+    assert ran(steps) == ([b"2"], [b"take over"], [b"take over"])
+
+
+def test_a_new_worker_waits_for_an_older_one_if_none_is_ready() -> None:
+    async def steps(parent: Parent) -> Any:
+        older, newer = await parent.add(1, serves=False), await parent.add(2, serves=False)
+        first, second = (asyncio.ensure_future(each.ask_one(b"take over")) for each in (older, newer))
+        await parent.turn()
+        before = first.done(), second.done()
+        parent.serve(1)
+        return before, await parent.until(first), await parent.until(second)
+
+    assert ran(steps) == ((True, False), [], [b"1"])
+
+
+@pytest.mark.parametrize(
+    ("calls", "serving", "ended", "has_forgotten"),
+    [(1, 2, (1,), False), (1, 2, (1, 2), True), (0, 2, (1, 2), False), (1, 1, (2,), False), (1, 1, (1,), True)],
+)
+def test_who_knows_what_has_been_called_is_noted(
+    calls: int, serving: int, ended: tuple[int, ...], has_forgotten: bool
+) -> None:
+    async def steps(parent: Parent) -> bool:
+        for index in (1, 2):
+            await parent.add(index, serves=index <= serving)
+        for _ in range(calls):
+            asking = asyncio.ensure_future(parent.channels[1].ask(b"faults", is_write=True))
+            await parent.turn()
+            asking.cancel()
+        for index in ended:
+            parent.broker.lost(index)
+        return parent.broker.has_forgotten
+
+    assert ran(steps) is has_forgotten
 
 
 def test_who_does_not_answer_in_time_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ from emulator.server.worker_store import owner_of, replied
 from emulator.state.memory_store import MemoryStore
 
 ALL, ANY = 0, 0xFFFF
-"""Receivers of a frame other than workers' indexes: every worker; any older worker."""
+"""Receivers of a frame other than workers' indexes: every worker; any other one that serves, or else an older one,
+which answers once it serves."""
 CALL, ANSWER, PART, MORE, CANCEL, SENT, GONE, JOINED, STORE, HEIR = range(10)
 """Kinds of frames: a call; a whole answer; a part of an answer that continues; a request for the next part; the end
 of interest in more; the workers to which a call was forwarded; a worker is gone; a worker has joined; a call to the
@@ -98,6 +99,8 @@ class Broker:
         self._left: dict[int, _Left] = {}
         """The boxes of workers that are gone."""
         self._order = 0
+        self.has_forgotten = False
+        """Whether all workers ended that had the state that calls to all of them left."""
 
     def connect(self, index: int) -> tuple[socket.socket, int]:
         """Returns a worker's end of a socket pair, and the number of its box, before it is forked."""
@@ -120,6 +123,8 @@ class Broker:
         line = self._lines.pop(index, None)
         if line is not None:
             line.sock.close()
+            if self._order and line.serves and not any(each.serves for each in self._lines.values()):
+                self.has_forgotten = True
             self.store.lost(owner_of(index))
             self._left[line.slot] = _Left(index)
             for left in self._left.values():
@@ -198,7 +203,9 @@ class Broker:
             self._order += 1
             receivers = tuple(self._lines.values())
         elif frame.to == ANY:
-            receivers = tuple(line for line in self._others(source.index) if line.serves)[:1]
+            others = self._others(source.index)
+            serving = tuple(line for line in others if line.serves)
+            receivers = (serving or tuple(line for line in others if line.index < source.index))[:1]
         else:
             receivers = tuple(line for index, line in self._lines.items() if index == frame.to)
         if frame.kind == CALL:

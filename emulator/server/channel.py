@@ -88,8 +88,8 @@ class Channel(asyncio.Protocol):
         return await self._ask(message, ALL, repeats=not is_write)
 
     async def ask_one(self, message: bytes) -> list[bytes]:
-        """Returns the answer of another serving worker, if there is one. Raises Unanswered."""
-        return await self._ask(message, ANY)
+        """Returns the answer of another worker, if there is one; asks the next if it ends first. Raises Unanswered."""
+        return await self._ask(message, ANY, repeats=True)
 
     async def _ask(self, message: bytes, to: int, *, repeats: bool = False) -> list[bytes]:
         with self._talk.asking() as question:
@@ -104,7 +104,7 @@ class Channel(asyncio.Protocol):
                 ) from None
             if not (repeats and question.has_lost):
                 return question.parts()
-        return await self._ask(message, to, repeats=True)  # others have taken over what the lost one had
+        return await self._ask(message, to, repeats=True)  # others have what the lost one had, or take it over
 
     def ask_store(self, message: bytes) -> "asyncio.Future[bytes]":
         """Returns the reply of the parent's store. Raises StoreGone."""

@@ -262,6 +262,9 @@ class _Supervisor:
         is_quick = not worker.is_ready or self._now() - worker.ready_at < RESTART_DELAY
         moment = self._now() + (RESTART_DELAY if is_quick else 0.0)
         self._due.append((moment, f"worker {worker.index} ended ({how}), replaced by worker"))
+        if self._broker.has_forgotten:
+            self._broker.has_forgotten = False
+            self._say("all workers had ended before another was ready: what the control API had changed is lost")
 
     def _has_failed_too_often(self, sentence: str) -> bool:
         """Counts a failed start; too many stop the server."""
