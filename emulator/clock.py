@@ -354,7 +354,7 @@ class VirtualClock:
     def advance(self, seconds: float) -> None:
         """Advances time; every alarm in between goes off at its own time. Call it in the event loop."""
         end = round(self._elapsed + seconds, 9)  # rounded, so that ten tenths make one second
-        while self._alarms and self._alarms[0][0] <= end:
+        while self._alarms and round(self._alarms[0][0], 9) <= end:
             self._go_off()
         self._elapsed = max(self._elapsed, end)
 

@@ -308,3 +308,11 @@ class Playback:
         if self.sent is not None:
             return self.sent
         return [] if self.last_sent is None else [self.last_sent] * min(frames, self.frames_sent)
+
+
+def says_close(headers: Sequence[Header]) -> bool:
+    """Whether headers announce that the connection ends with this message."""
+    for name, value in headers:  # noqa: SIM110 - in a third of the time of `any`
+        if name == b"connection" and b"close" in value.lower():
+            return True
+    return False

@@ -343,6 +343,21 @@ def test_small_steps_add_up_to_a_whole() -> None:
     virtually(main)
 
 
+@pytest.mark.parametrize("start", [0.0, 44.6, 66.9, 1e6 + 0.1])
+def test_an_alarm_at_the_end_of_a_step_goes_off_whenever_the_step_begins(start: float) -> None:
+    async def main() -> None:
+        clock = VirtualClock(leaps=False)
+        clock.advance(start)
+        seen: list[str] = []
+        clock.call_at(clock.now() + (2 + 1 / 5), partial(seen.append, "due"))
+        clock.advance(2.2)
+        assert seen == ["due"]
+        clock.advance(1)
+        assert clock.now() == pytest.approx(start + 3.2, abs=1e-9)
+
+    virtually(main)
+
+
 @pytest.mark.parametrize("leaps", [True, False])
 def test_virtual_alarms_that_are_due_go_off_at_once_but_not_inside_the_call(leaps: bool) -> None:
     async def main() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from rawhttp import Connection, eventually, request
+from stores import on_server
 from talk import KEYS, PATHS, question
 
 from emulator import Emulator
@@ -172,6 +173,43 @@ def test_a_known_stream_waits_for_a_slow_reader() -> None:
             client.send(ask("Hi"))
             eventually(lambda: any(each.flow.write_paused for each in server.server_state.connections))
             assert len(client.response().body) == expected
+
+
+def test_a_known_stream_waits_if_its_head_has_filled_the_buffer(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_player = BodyPlayer.open
+
+    def filling(player: BodyPlayer) -> None:
+        open_player(player)
+        player.handle.protocol.pause_writing()
+
+    with Connection(emulator.port) as client:
+        known(client)
+        with monkeypatch.context() as patch:
+            patch.setattr(BodyPlayer, "open", filling)
+            begun(client, emulator)
+        emulator.advance(10)
+        (player,) = on_server(emulator, lambda app: list(app.players.active))
+        assert player.progress().frames_sent == 0
+        on_server(emulator, lambda app: player.handle.protocol.resume_writing())
+        assert b"four" in client.response().body
+
+
+@pytest.mark.parametrize("value", ["close", "Close", "keep-alive, close"])
+@pytest.mark.parametrize("pace", [{"ttft": 0}, {"ttft": 0.01, "tokens_per_second": 1000}], ids=["at once", "paced"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_says_close_closes_however_often_it_is_given(value: str, pace: Any, stream: bool) -> None:
+    rule = {"reply": {"content": "one two", "headers": {"connection": value}}, "pace": pace}
+    steady = {"match": {"prompt": "steady"}, "reply": {"content": "Always the same."}}
+    with Emulator({"rules": [steady, rule]}) as emulator:
+        with Connection(emulator.port) as client:
+            known(client)
+        for _ in range(5):
+            with Connection(emulator.port) as client:
+                client.send(ask("paced", stream=stream))
+                assert b"two" in client.response().body
+                assert client.read_rest() == (b"", "eof")
 
 
 def test_a_known_stream_with_an_invalid_header_gets_a_500(

@@ -14,7 +14,6 @@ from emulator.server.players import (
     Player,
     Players,
     StepPlayer,
-    says_close,
 )
 from emulator.server.protocol import HANDLE, ConnectionHandle
 from emulator.server.uvicorn_adapter import Cycle, Message, Scope
@@ -24,6 +23,7 @@ from emulator.wire import (
     PlannedBody,
     Playback,
     Step,
+    says_close,
     status_line,
 )
 
@@ -216,7 +216,7 @@ def send_in_one(answer: PlannedBody | Sequence[Step], start: float, clock: Clock
     """Sends head and body in one write, on a connection that accepts them and stays open. Returns None if that is
     impossible: not all of it is due, it is too large, or the connection must close.
     """
-    if not isinstance(answer, PlannedBody) or answer.at or answer.status in BODILESS or CLOSE_HEADER in answer.headers:
+    if not isinstance(answer, PlannedBody) or answer.at or answer.status in BODILESS or says_close(answer.headers):
         return None
     body = answer.body()
     if len(body) > MAX_WRITE:

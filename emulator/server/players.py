@@ -28,6 +28,7 @@ from emulator.wire import (
     Reset,
     ResetAccepts,
     Step,
+    says_close,
     status_line,
 )
 
@@ -80,7 +81,6 @@ class Player(FramePlayer):
         """`scope` is that of the request; with `is_last`, the connection closes after the answer."""
         super().__init__(handle.protocol.transport, start, clock)
         self.handle = handle
-        self.is_held = handle.is_full
         self.is_over = False
         self.scope = scope
         self.framing: Framing | None = None  # None until the head is sent
@@ -100,6 +100,7 @@ class Player(FramePlayer):
         """Sends what is due, and goes on when more is. `on_end` is called after the last byte, and calls `leave`."""
         handle, self.on_end = self.handle, on_end
         handle.player = self
+        self.is_held = handle.is_full  # perhaps since its head was written
         players.active.add(self)
         if handle.is_lost:
             self.lost()
@@ -424,7 +425,3 @@ class StepPlayer(Player):
 
 def _dribbled(data: bytes, head: Head) -> list[Step]:
     return [Raw(data[k : k + 1], head.at + head.over * k / len(data)) for k in range(len(data))]
-
-
-def says_close(headers: Sequence[Header]) -> bool:
-    return any(name == b"connection" and b"close" in value.lower() for name, value in headers)

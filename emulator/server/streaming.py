@@ -9,11 +9,11 @@ from typing import Any
 from emulator.engine import PlannedResponse
 from emulator.server.app import App, PendingResponse, began, ended
 from emulator.server.playback import finish_records, with_ending
-from emulator.server.players import CLOSE_HEADER, BodyPlayer
+from emulator.server.players import BodyPlayer
 from emulator.server.uvicorn_adapter import Cycle, Scope
 from emulator.state.exchanges import came_on
 from emulator.state.namespace import Namespace
-from emulator.wire import PlannedBody
+from emulator.wire import PlannedBody, says_close
 
 logger = logging.getLogger("emulator")
 
@@ -28,7 +28,7 @@ def stream(pending: PendingResponse, app: App, protocol: Any, scope: Scope) -> b
         not isinstance(answer, PlannedBody)
         or not answer.streamed
         or not answer.at
-        or CLOSE_HEADER in answer.headers
+        or says_close(answer.headers)
         or app.players.draining
         or app.spool is not None
     ):

@@ -13,7 +13,7 @@ from operator import itemgetter
 import orjson
 
 from emulator.records import record
-from emulator.wire import FrameRun, Header, PlannedBody, status_line
+from emulator.wire import FrameRun, Header, PlannedBody, says_close, status_line
 
 MAX_ANSWER_BYTES = 262_144
 MAX_AT_ONCE = 60_000
@@ -247,7 +247,8 @@ def blanked(planned: PlannedBody, item_ids: Sequence[str] = ()) -> BlankAnswer:
         and whole.size <= MAX_AT_ONCE
         and is_well_formed
         and not planned.at
-        and not planned.exact,
+        and not planned.exact
+        and not says_close(planned.headers),
     )
 
 
