@@ -86,7 +86,7 @@ def _bounded(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     if value.get("type") == "integer" and "enum" not in value:
-        return {"minimum": -(2**63), "maximum": 2**63 - 1, **value}
+        return {"minimum": -(2**63), "maximum": 2**64 - 1, **value}
     return {key: _bounded(item) for key, item in value.items()}
 
 

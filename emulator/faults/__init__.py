@@ -21,6 +21,7 @@ from emulator.faults.base import Fault
 from emulator.faults.plugins import with_plugins
 from emulator.faults.scalars import MAX_DIGITS, scalar
 from emulator.plugins import LAZY
+from emulator.wording import BOUNDS, NOUNS, counted
 
 OWN: Mapping[str, str] = {
     "error": "emulator.faults.error:Error",
@@ -211,29 +212,29 @@ def fault_of(value: Any) -> Fault:
         known = [name for name in FAULTS[kind].model_fields if name != "kind"]
         if first["type"] == "extra_forbidden":
             said = f"there is no such parameter.{did_you_mean(where, known)} Parameters: {', '.join(known)}"
-        detail = f"{where} {said}" if said.startswith("is ") else f"{where}: {said}" if where else said
+        detail = f"{where} {said}" if said.startswith(("is ", "has ")) else f"{where}: {said}" if where else said
         raise UsageError(f"The fault '{kind}': {detail}") from None
     except ValueError as error:
         raise UsageError(f"The fault {error}") from None
 
 
-EXPECTED = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "a string"}
-BOUNDS = {
-    "greater_than": ("gt", "more than"),
-    "greater_than_equal": ("ge", "at least"),
-    "less_than": ("lt", "less than"),
-    "less_than_equal": ("le", "at most"),
-}
-
-
 def _said(error: Any) -> str:
     """What is wrong with a parameter, for the author of `kind:name=value`."""
-    kind, value = error["type"], shortened(str(error["input"]))
-    noun = EXPECTED.get(kind.partition("_")[0])
-    if noun is not None and kind.endswith(("_type", "_parsing", "_from_float")):
-        return f"is '{value}'; expected {noun}"
+    kind, context, value = error["type"], error.get("ctx", {}), shortened(error["input"])
     if kind in BOUNDS:
         name, words = BOUNDS[kind]
-        return f"is {value}; expected {words} {error['ctx'][name]:g}"
+        return f"is {value}; expected {words} {context[name]:g}"
+    if kind == "too_short":
+        return f"has {counted(context['actual_length'], 'item')}; expected at least {context['min_length']}"
+    if kind in NOUNS:
+        return f"is '{value}'; expected {NOUNS[kind]}"
+    expected = {
+        "literal_error": "{expected}",
+        "string_pattern_mismatch": "a string that matches {pattern}",
+        "string_too_short": "a string that is not empty",
+        "string_too_long": "a string of at most {max_length} characters",
+    }.get(kind)
+    if expected is not None:
+        return f"is '{value}'; expected {expected.format_map(context)}"
     message: str = error["msg"]
     return message.removeprefix("Value error, ")

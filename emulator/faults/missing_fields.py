@@ -17,6 +17,7 @@ def _listed(value: Any) -> Any:
 
 
 Member = Annotated[str, Field(min_length=1)]
+Members = Annotated[tuple[Member, ...], Field(min_length=1)]
 
 
 class MissingFields(Fault):
@@ -29,7 +30,7 @@ class MissingFields(Fault):
     tests: ClassVar[str] = "The client requires only what it needs: a strict reader loses the whole answer."
 
     kind: Literal["missing_fields"] = "missing_fields"
-    fields: Annotated[tuple[Member, ...] | None, BeforeValidator(_listed), Field(min_length=1)] = None
+    fields: Annotated[Members | None, BeforeValidator(_listed, json_schema_input_type=Member | Members | None)] = None
     """Names of the members, in one line joined by `+`; by default, those that identify the answer."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

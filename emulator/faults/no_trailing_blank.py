@@ -1,7 +1,9 @@
 """Leaves out the blank line after the last event."""
 
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
 from emulator.faults.steps import need_stream
@@ -20,7 +22,7 @@ class NoTrailingBlank(Fault):
     )
 
     kind: Literal["no_trailing_blank"] = "no_trailing_blank"
-    line_ends: Literal[0, 1] = 1
+    line_ends: Annotated[int, Field(ge=0, le=1)] = 1
     """Number of line endings that remain."""
     done: bool = False
     """Whether to send `data: [DONE]`, which is then the last event."""

@@ -19,34 +19,14 @@ from emulator.errors import Problem, did_you_mean
 from emulator.plugins import LAZY
 from emulator.records import record
 from emulator.scenario.document import Document, Key, KeyPath, hinted, one_line, quote, spell
+from emulator.wording import BOUNDS, NOUNS, counted
 
 CoreSchema = Mapping[str, Any]
 
 MAX_LISTED = 12
 _UNKNOWN: CoreSchema = {"type": "any"}
 
-_NOUNS: Mapping[str, str] = {
-    kind: noun
-    for noun, kinds in {
-        "a string": "string_type string_sub_type string_unicode bytes_type",
-        "a whole number": "int_type int_parsing int_parsing_size int_from_float",
-        "a number": "float_type float_parsing decimal_type decimal_parsing",
-        "a finite number": "finite_number",
-        "true or false": "bool_type bool_parsing",
-        "a list": "list_type tuple_type set_type frozen_set_type iterable_type",
-        "a mapping": "dict_type mapping_type model_type model_attributes_type dataclass_type",
-        "nothing": "none_required",
-    }.items()
-    for kind in kinds.split()
-}
 _EXTRA = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
-_BOUNDS: Mapping[str, tuple[str, str]] = {
-    "greater_than": ("gt", "more than"),
-    "greater_than_equal": ("ge", "at least"),
-    "less_than": ("lt", "less than"),
-    "less_than_equal": ("le", "at most"),
-    "multiple_of": ("multiple_of", "a multiple of"),
-}
 _BUILT_IN = frozenset(get_args(ErrorType))
 # A validator's message may continue the path, "needs a name or a status", or be a sentence of its own.
 _GOES_ON = re.compile(r"(?:is|are|has|have|needs?|says?|must|may|can|cannot|does|wants?|takes?|names?|gives?)\b")
@@ -254,23 +234,23 @@ def _said(error: ErrorDetails, spot: _Spot, schema: CoreSchema, subject: str = "
             message = f"version is {'the string ' if isinstance(value, str) else ''}{quote(value)}. Write: version: 1"
         case "literal_error" | "enum":
             return _unknown_word(context, spot, subject, value, schema)
-        case _ if kind in _NOUNS and _NOUNS[kind] != quote(value):  # a strict model may expect a tuple, not a list
-            finding = _expected(spot, subject, value, _NOUNS[kind])
+        case _ if kind in NOUNS and NOUNS[kind] != quote(value):  # a strict model may expect a tuple, not a list
+            finding = _expected(spot, subject, value, NOUNS[kind])
             return replace(finding, message=finding.message + _mend(spot.name, value, schema))
-        case _ if kind in _BOUNDS:
-            name, words = _BOUNDS[kind]
+        case _ if kind in BOUNDS:
+            name, words = BOUNDS[kind]
             message = f"{found}; expected {words} {_number(context[name])}"
         case "string_too_short":
-            message = f"{found}; expected a string of at least {_counted(context['min_length'], 'character')}"
+            message = f"{found}; expected a string of at least {counted(context['min_length'], 'character')}"
         case "string_too_long":
-            message = f"{found}; expected a string of at most {_counted(context['max_length'], 'character')}"
+            message = f"{found}; expected a string of at most {counted(context['max_length'], 'character')}"
         case "too_short":
             message = (
-                f"{subject} has {_counted(context['actual_length'], 'item')}; expected at least {context['min_length']}"
+                f"{subject} has {counted(context['actual_length'], 'item')}; expected at least {context['min_length']}"
             )
         case "too_long":
             message = (
-                f"{subject} has {_counted(context['actual_length'], 'item')}; expected at most {context['max_length']}"
+                f"{subject} has {counted(context['actual_length'], 'item')}; expected at most {context['max_length']}"
             )
         case "string_pattern_mismatch":
             message = f"{found}; expected a string that matches {context['pattern']}"
@@ -371,7 +351,3 @@ def _joined(nouns: Iterable[str]) -> str:
 
 def _number(bound: object) -> str:
     return str(int(bound)) if isinstance(bound, float) and bound.is_integer() and abs(bound) < 2**53 else str(bound)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import time
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -83,16 +84,43 @@ def test_every_value_of_every_parameter_is_used_or_refused(place: tuple[str, str
     [
         (
             "bandwidth:bytes_per_second=.inf",
-            "The fault 'bandwidth': bytes_per_second: Input should be a finite number",
+            "The fault 'bandwidth': bytes_per_second is 'inf'; expected a finite number",
         ),
-        ("latency:seconds=.nan", "The fault 'latency': seconds: Input should be a finite number"),
+        ("latency:seconds=.nan", "The fault 'latency': seconds is 'nan'; expected a finite number"),
         ("latency:seconds=1e6", "The fault 'latency': seconds is 1000000.0; expected at most 86400"),
-        ("latency:window=1", "The fault 'latency': window: Input should be a valid dictionary or instance of Window"),
+        ("latency:window=1", "The fault 'latency': window is '1'; expected a mapping"),
+        ("gzip:form=5", "The fault 'gzip': form is '5'; expected 'whole' or 'truncated'"),
+        ("missing_fields:fields=5", "The fault 'missing_fields': fields is '5'; expected a list"),
+        (
+            "missing_fields:fields=a++b",
+            "The fault 'missing_fields': fields.1 is ''; expected a string that is not empty",
+        ),
+        (
+            "unknown_event:name=a b",
+            "The fault 'unknown_event': name is 'a b'; expected a string that matches ^[!-~]+$",
+        ),
+        (
+            f"finish_reason:native={'a' * 1001}",
+            f"The fault 'finish_reason': native is '{'a' * 79}…'; expected a string of at most 1000 characters",
+        ),
         ("latency:seconds=1,seconds=2", "The fault 'latency' has the parameter 'seconds' twice: remove one"),
         ("latency:kind=reset", "The fault 'latency' has the parameter 'kind' twice: remove one"),
         ("error:" + "a" * 9000, f"The fault 'error:{'a' * 73}…' has 9006 characters; the limit is 8192."),
     ],
-    ids=["infinite", "not a number", "too large", "a mapping", "twice", "kind", "long"],
+    ids=[
+        "infinite",
+        "not a number",
+        "too large",
+        "a mapping",
+        "a word",
+        "a list",
+        "empty",
+        "a pattern",
+        "long text",
+        "twice",
+        "kind",
+        "long",
+    ],
 )
 def test_a_request_gets_one_sentence_that_names_the_parameter(
     documented: Emulator, ask: Ask, fault: str, message: str
@@ -141,3 +169,12 @@ def test_parameters_of_one_line_are_those_of_a_mapping() -> None:
     assert line == fault_of(
         {"kind": "error", "status": 503, "retry_after": 1.5, "should_retry": False, "message": "42"}
     )
+
+
+@each_of("kind", FAULTS)
+def test_a_parameter_that_may_be_absent_may_be_null(kind: str) -> None:
+    usual = {"kind": kind, "status": 503} if kind == "error" else {"kind": kind}
+    fields = {name: field for name, field in FAULTS[kind].model_fields.items() if name not in usual}
+    absent: dict[str, Any] = {name: None for name, field in fields.items() if field.default is None}
+    assert absent
+    assert fault_of(usual | absent) == fault_of(usual)
