@@ -16,7 +16,7 @@ NOUNS: Mapping[str, str] = {
     }.items()
     for kind in kinds.split()
 }
-"""What was expected, by the type of pydantic's error."""
+"""The expected kind of value, by the type of pydantic's error."""
 BOUNDS: Mapping[str, tuple[str, str]] = {
     "greater_than": ("gt", "more than"),
     "greater_than_equal": ("ge", "at least"),
