@@ -107,6 +107,17 @@ def test_what_is_read_is_asked_again_if_a_worker_is_lost_meanwhile(is_write: boo
     assert ran(steps) == ([b"1"], [b"journal"] if is_write else [b"journal", b"journal"])
 
 
+def test_a_worker_that_sends_much_is_read_in_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(brokers, "RECEIVE", 16)
+
+    async def steps(parent: Parent) -> Any:
+        asking = await parent.add(1)
+        await parent.add(2)
+        return await parent.until(asking.ask(b"x" * 5000)), parent.heard[2]
+
+    assert ran(steps) == ([b"1", b"2"], [b"x" * 5000])
+
+
 def test_a_new_worker_asks_another_one_if_the_first_ends_before_it_answers() -> None:
     async def steps(parent: Parent) -> Any:
         await parent.add(1, answers=False)

@@ -106,6 +106,19 @@ def test_an_answer_fits_the_given_count(count: Callable[[str], int], style: Styl
         assert length[0] <= count(prose(seed, style=style, length=length, fit=count)) <= length[1]
 
 
+def test_a_list_that_does_not_fit_is_left_out() -> None:
+    text = prose(0, about="List five reasons to drink tea", fit=lambda text: 30 * words(text))
+    assert text == "I hope this helps."
+
+
+def test_nothing_but_code_is_in_markdown_where_no_sentence_fits() -> None:
+    def without_code(text: str) -> int:
+        return 100 * words(re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+
+    text = prose(3, about=CODE["en"], style="markdown", length=(0, 99), fit=without_code)
+    assert re.fullmatch(r"```python\n.*\n```", text, re.DOTALL)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_exact_lengths_are_met(language: str) -> None:
     prompt, _ = EXPLAIN[language]

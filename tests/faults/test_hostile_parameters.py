@@ -19,6 +19,7 @@ from virtual import MAXTOKEN, SCENARIO
 from emulator import Emulator
 from emulator.clock import VirtualClock
 from emulator.engine import Options, PlannedResponse, answer
+from emulator.errors import UsageError
 from emulator.faults import FAULTS, fault_of
 from emulator.faults.scalars import scalar
 from emulator.request import HttpRequest
@@ -169,6 +170,12 @@ def test_parameters_of_one_line_are_those_of_a_mapping() -> None:
     assert line == fault_of(
         {"kind": "error", "status": 503, "retry_after": 1.5, "should_retry": False, "message": "42"}
     )
+
+
+def test_a_list_of_no_members_is_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        fault_of({"kind": "missing_fields", "fields": []})
+    assert str(caught.value) == "The fault 'missing_fields': fields has 0 items; expected at least 1"
 
 
 @each_of("kind", FAULTS)
