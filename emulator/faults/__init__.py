@@ -228,10 +228,11 @@ def _said(error: Any) -> str:
         return f"has {counted(context['actual_length'], 'item')}; expected at least {context['min_length']}"
     if kind in NOUNS:
         return f"is '{value}'; expected {NOUNS[kind]}"
+    if kind == "string_too_short":
+        return f"is '{value}'; expected a string of at least {counted(context['min_length'], 'character')}"
     expected = {
         "literal_error": "{expected}",
         "string_pattern_mismatch": "a string that matches {pattern}",
-        "string_too_short": "a string that is not empty",
         "string_too_long": "a string of at most {max_length} characters",
     }.get(kind)
     if expected is not None:

@@ -100,7 +100,7 @@ class Broker:
         """The boxes of workers that are gone."""
         self._order = 0
         self.has_forgotten = False
-        """Whether all workers ended that had the state that calls to all of them left."""
+        """Whether every worker that acted on earlier calls to all of them is gone."""
 
     def connect(self, index: int) -> tuple[socket.socket, int]:
         """Returns a worker's end of a socket pair, and the number of its box, before it is forked."""

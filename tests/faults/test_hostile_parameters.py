@@ -94,7 +94,7 @@ def test_every_value_of_every_parameter_is_used_or_refused(place: tuple[str, str
         ("missing_fields:fields=5", "The fault 'missing_fields': fields is '5'; expected a list"),
         (
             "missing_fields:fields=a++b",
-            "The fault 'missing_fields': fields.1 is ''; expected a string that is not empty",
+            "The fault 'missing_fields': fields.1 is ''; expected a string of at least 1 character",
         ),
         (
             "unknown_event:name=a b",
