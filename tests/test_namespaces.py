@@ -22,7 +22,7 @@ from emulator.state.memory_store import MemoryStore
 from emulator.state.namespace import safe_name
 from emulator.state.namespaces import IDLE, MAX_NAMESPACES, Namespaces
 
-CLIENT = httpx.Client(trust_env=False, verify=False, timeout=30)
+CLIENT: httpx.Client
 NUMBERS = itertools.count()
 SCENARIO: dict[str, Any] = {
     "seed": 5,
@@ -43,9 +43,11 @@ SCENARIO: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def client_is_closed() -> Iterator[None]:
-    yield
-    CLIENT.close()
+def open_client() -> Iterator[None]:
+    """A new one each time: in random order, another file's tests may come in between."""
+    global CLIENT
+    with httpx.Client(trust_env=False, verify=False, timeout=30) as CLIENT:
+        yield
 
 
 @pytest.fixture(scope="module")
